@@ -1,0 +1,192 @@
+"""Facade: the sweep for a plain `for`, on an event loop in a thread of its own (anyio's blocking portal).
+
+It repeats nothing of the sweep: it starts the portal, posts to it, and waits. The caller's own event
+loop, if it has one (a notebook), is never used; it is blocked while the facade waits.
+"""
+
+import asyncio
+import queue
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+from taskexp.loop.options import ExecuteOptions
+from taskexp.loop.run import Run
+from taskexp.loop.sweep import Sweep
+from taskexp.run.strand import Job, Strand
+from taskexp.words.errors import ExecutableStateError
+from taskexp.words.outcome import RunResult
+
+
+class Mailbox:
+    """Runs jobs in the thread that serves it: where a sequential loop's `on_verbose` is called."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+
+    def submit(self, turn: Job) -> None:
+        """Have a job run by whoever serves."""
+        self._jobs.put(turn)
+
+    def serve(self) -> None:
+        """Run jobs as they come, until `close`."""
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def close(self) -> None:
+        """Let `serve` return."""
+        self._jobs.put(None)
+
+
+class Facade:
+    """Drives a sweep from a thread that runs no event loop for it.
+
+    Args:
+        sweep: the core.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+        self._portal: AbstractContextManager[Any] | None = None
+        self.begun = False
+        self._last: Run | None = None
+        self._told = False
+
+    def __del__(self) -> None:
+        self._stop_portal()
+
+    # ---- the loop
+
+    def next_run(self) -> Run | None:
+        """Wait for a free slot and hand out the next point; None after the last or after a stop.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was answered with yes; everything is stopped.
+            SystemExit: SIGTERM came; everything is stopped.
+            RunFailed: a run with `check=True` did not succeed; everything is stopped.
+        """
+        if not self.sweep.finished:
+            self.begin()
+        if self._last is not None:
+            self.sweep.pass_by(self._last)
+        self._last = self.await_next(self.sweep.may_yield, self.sweep.take_next)
+        return self._last
+
+    def await_next(self, ready: Callable[[], bool], take: Callable[[], Run | None]) -> Run | None:
+        """Wait until something can be taken; None at the end. Raises as `next_run` does."""
+        sweep = self.sweep
+        if sweep.finished:
+            # A body that swallows the exception (a bare except) is told once more, out of the loop itself.
+            if not self._told:
+                self._told = True
+                sweep.raise_if_interrupted()
+            return None
+        sweep.turnstile.wait(ready)
+        run = None if sweep.stopping else take()
+        if run is None:
+            self.finish()
+        return run
+
+    def begin(self) -> None:
+        """Take over the signals, show the bar, start the event loop that decides what a signal means."""
+        if not self.begun:
+            self.begun = True
+            self.sweep.begin("sync")
+            self._start_portal()
+
+    def finish(self) -> None:
+        """Wait for the runs that are left and give everything back."""
+        sweep = self.sweep
+        sweep.turnstile.wait(lambda: sweep.stopped if sweep.stopping else sweep.load == 0)
+        if sweep.stopping:
+            self._told = True
+            self._leave()
+        else:
+            self._give_back()
+
+    def close(self) -> None:
+        """Stop what is running, and give everything back; a stop that a signal caused stays quiet here."""
+        sweep = self.sweep
+        if sweep.finished:
+            return
+        if self._last is not None:
+            sweep.pass_by(self._last)
+        if sweep.load:
+            sweep.post(sweep.stop)
+            sweep.turnstile.wait(lambda: sweep.load == 0)
+        sweep.stopping = True
+        self._give_back()
+
+    # ---- runs
+
+    def submit(self, run: Run, options: ExecuteOptions) -> None:
+        """Hand a run to the pool."""
+        self.sweep.claim(run, options)
+        if self.sweep.finished and self.sweep.stopping:
+            self.sweep.launch(run)  # which starts nothing any more, and needs no event loop to say so
+        else:
+            self.post(self.sweep.launch, run)
+
+    def perform(self, run: Run, options: ExecuteOptions) -> RunResult:
+        """Execute a run to its end; `on_verbose` is called in this thread."""
+        mailbox = Mailbox()
+        run.callbacks = Strand(mailbox)
+        run.on_settled.append(mailbox.close)
+        self.submit(run, options)
+        try:
+            mailbox.serve()
+        except BaseException:  # a callback that raised SystemExit, or Ctrl-C where the signal is not ours
+            self.post(self.sweep.stop_run, run)
+            self.sweep.turnstile.wait(lambda: run.result is not None)
+            raise
+        return self.await_result(run)
+
+    def await_result(self, run: Run) -> RunResult:
+        """Wait for a run's result. Raises as `next_run` does if the sweep is stopped by a signal meanwhile."""
+        sweep = self.sweep
+        if run.result is None or sweep.stopping:
+            sweep.turnstile.wait(lambda: sweep.stopped or (run.result is not None and not sweep.stopping))
+            if not sweep.finished:
+                self._leave_if_interrupted()
+        if run.result is None:
+            raise ExecutableStateError(f"the executable of index {run.point.index} has not run; call execute first")
+        return run.result
+
+    def post(self, act: Callable[..., object], *arguments: object) -> None:
+        """Have something done on the event loop, which is started for it if need be."""
+        if self._portal is None:
+            self._start_portal()
+        self.sweep.post(act, *arguments)
+
+    # ---- the end
+
+    def _leave(self) -> None:
+        """Everything is stopped: give everything back, then raise what was the cause."""
+        self._give_back()
+        self.sweep.raise_if_interrupted()
+        if self.sweep.failure is not None:
+            raise self.sweep.failure
+
+    def _leave_if_interrupted(self) -> None:
+        if self.sweep.interrupted:
+            self._leave()
+
+    def _give_back(self) -> None:
+        self.sweep.finish()
+        self._stop_portal()
+
+    def _start_portal(self) -> None:
+        from anyio.from_thread import start_blocking_portal
+
+        self._portal = start_blocking_portal("asyncio", name="taskexp-loop")
+        portal = self._portal.__enter__()
+        portal.call(self._attach)
+
+    async def _attach(self) -> None:
+        self.sweep.attach(asyncio.get_running_loop())
+
+    def _stop_portal(self) -> None:
+        if self._portal is not None:
+            portal, self._portal = self._portal, None
+            with suppress(RuntimeError):  # the interpreter is going down
+                portal.__exit__(None, None, None)

@@ -1,0 +1,119 @@
+"""Options: what is said to a loop and to `execute`, checked at the call."""
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, Literal, TypeAlias
+
+from taskexp.run.engine import Limits
+from taskexp.run.outlet import checked_stream
+from taskexp.run.taps import LineCallback
+from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
+
+OutputMode: TypeAlias = Literal["group", "line"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopOptions:
+    """How a loop goes over its points.
+
+    Args:
+        size: the number of points of the whole grid.
+        start: the position to begin at, in [0, size).
+        use_tqdm: whether there is a bar.
+        max_workers: how many commands run at once, at least 1.
+        output: how parallel output is written: "group" or "line".
+    """
+
+    size: int
+    start: int = 0
+    use_tqdm: bool = True
+    max_workers: int = 1
+    output: OutputMode = "group"
+
+    def __post_init__(self) -> None:
+        _check_int(self.start, "start")
+        _check_int(self.max_workers, "max_workers")
+        if not 0 <= self.start < self.size:
+            raise ArgumentValueError(
+                f"start={self.start} is outside the loop of {self.size} points; give 0 to {self.size - 1}"
+            )
+        if self.max_workers < 1:
+            raise ArgumentValueError(
+                f"max_workers={self.max_workers}: at least 1 command runs at a time; give 1 or more"
+            )
+        if self.output not in ("group", "line"):
+            raise ArgumentValueError(f"output={self.output!r} is not known; give 'group' or 'line'")
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteOptions:
+    """How one run is executed.
+
+    Args:
+        limits: when it is stopped.
+        ostreams: where its output goes.
+        on_verbose: called per line, or None.
+        check: whether a run that does not succeed raises.
+    """
+
+    limits: Limits
+    ostreams: tuple[IO[Any], ...]
+    on_verbose: LineCallback | None
+    check: bool
+
+
+def execute_options(
+    timeout: float | None,
+    ostreams: Sequence[IO[Any]] | None,
+    on_verbose: LineCallback | None,
+    idle_timeout: float | None,
+    grace: float,
+    check: bool,
+) -> ExecuteOptions:
+    """Check what is said to `execute`; see `TaskExecutable.execute` for the meaning."""
+    if on_verbose is not None and not callable(on_verbose):
+        raise ArgumentTypeError(f"on_verbose is a function of (line, stream, when) or None, not {on_verbose!r}")
+    limits = Limits(
+        _checked_seconds(timeout, "timeout"), _checked_seconds(idle_timeout, "idle_timeout"), _checked_grace(grace)
+    )
+    return ExecuteOptions(limits, checked_streams(ostreams), on_verbose, check)
+
+
+def checked_streams(ostreams: Sequence[IO[Any]] | None) -> tuple[IO[Any], ...]:
+    """Check a list of streams; None is today's `sys.stdout`, looked up at the call."""
+    if ostreams is None:
+        return (sys.stdout,)
+    if callable(getattr(ostreams, "write", None)) or not isinstance(ostreams, Iterable):
+        raise ArgumentTypeError(f"ostreams is a list of streams, not {ostreams!r}; write [stream]")
+    return tuple(checked_stream(stream, "ostreams") for stream in ostreams)
+
+
+def _checked_seconds(value: float | None, name: str) -> float | None:
+    if value is None:
+        return None
+    seconds = _checked_number(value, name)
+    if seconds <= 0:
+        raise ArgumentValueError(f"{name}={value!r} is not a time; give seconds above 0, or None for no limit")
+    return None if math.isinf(seconds) else seconds
+
+
+def _checked_grace(value: float) -> float:
+    seconds = _checked_number(value, "grace")
+    if seconds < 0 or math.isinf(seconds):
+        raise ArgumentValueError(f"grace={value!r} is not a time; give seconds, 0 or more")
+    return seconds
+
+
+def _checked_number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ArgumentTypeError(f"{name} is a number of seconds, not {type(value).__name__} ({value!r})")
+    if math.isnan(value):
+        raise ArgumentValueError(f"{name} is not a number of seconds but NaN; give one")
+    return float(value)
+
+
+def _check_int(value: object, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ArgumentTypeError(f"{name} is an int, not {type(value).__name__} ({value!r})")

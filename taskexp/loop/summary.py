@@ -1,0 +1,37 @@
+"""Summary: the runs that did not succeed, named at the end of the loop."""
+
+from collections import Counter
+
+from taskexp.words.outcome import RunResult, Status
+
+LENGTH = 20
+"""How many runs are named; the others are counted."""
+
+
+class Summary:
+    """Collects what is to be told at the end.
+
+    Args:
+        size: the number of points of the grid.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._counts: Counter[Status] = Counter()
+        self._entries: list[str] = []
+
+    def add(self, result: RunResult, command_line: str) -> None:
+        """Take note of a run that ended."""
+        self._counts[result.status] += 1
+        if result.status is not Status.succeeded and len(self._entries) < LENGTH:
+            self._entries.append(f"  index {result.index}, {result.describe()}\n    {command_line}")
+
+    def text(self) -> str | None:
+        """Write the summary; None if all went well."""
+        wrong = self._counts.total() - self._counts[Status.succeeded]
+        if not wrong:
+            return None
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(self._counts.items()))
+        head = f"taskexp: {wrong} of {self._counts.total()} runs did not succeed ({counts})"
+        more = [f"  and {wrong - len(self._entries)} more"] if wrong > len(self._entries) else []
+        return "\n".join([head, *self._entries, *more])

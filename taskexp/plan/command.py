@@ -1,0 +1,53 @@
+"""Command: one point rendered to what the system starts, and to the line that a person can paste."""
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command, ready to be started.
+
+    Args:
+        argv: the program and its arguments; no shell is involved.
+        env: variables added to the driver's environment.
+        cwd: the folder to start in; None is the driver's.
+        stdin: text, bytes or a path to read; None is /dev/null.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    cwd: str | None = None
+    stdin: str | bytes | os.PathLike[str] | None = None
+
+    def display(self) -> str:
+        """Write the command as one line for a shell: the added environment, then the words."""
+        overlay = [f"{name}={quote(value)}" for name, value in self.env.items() if _NAME.match(name)]
+        strange = [quote(f"{name}={value}") for name, value in self.env.items() if not _NAME.match(name)]
+        return " ".join([*overlay, *(["env", *strange] if strange else []), *map(quote, self.argv)])
+
+
+def quote(word: str) -> str:
+    r"""Quote a word for a shell; one with control or invisible characters as `$'…'`.
+
+    Bytes that must not reach a terminal as they are (an escape sequence in a parameter could clear the
+    screen or hide text) are written in octal, so the line stays one line and still pastes into bash,
+    zsh and ksh.
+    """
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(map(_escape, word)) + "'"
+
+
+def _escape(character: str) -> str:
+    if character in "\\'":
+        return "\\" + character
+    if character.isprintable():
+        return character
+    # Octal: three digits at most, so that a hex digit that follows is never taken for part of it.
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))

@@ -1,0 +1,76 @@
+"""Values: what may stand on a command line or in the environment, and how it is written there.
+
+A value is checked and brought to its plain type where the grid is defined, so that no run can fail
+later for a value that the system would refuse.
+"""
+
+import numbers
+import os
+from collections.abc import Collection, Sequence
+from typing import TypeAlias
+
+from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
+
+Value: TypeAlias = str | int | float | bool | os.PathLike[str] | None
+"""A value of an option: text, a number, a bool, a path, or None to leave the option out."""
+
+
+def checked_value(value: object, where: str) -> Value:
+    """Bring `value` to its plain type, or say what is wrong with it.
+
+    Numbers of other libraries (numpy's, say) become int or float: by their text, so that a float32 of
+    0.1 stays 0.1.
+    """
+    if isinstance(value, str):
+        return checked_text(str.__str__(value), where)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
+        return float(value) if isinstance(value, float) else float(str(value))
+    if isinstance(value, os.PathLike):
+        path = os.fspath(value)
+        if isinstance(path, str):
+            checked_text(path, where)
+            return value
+    raise ArgumentTypeError(
+        f"{where}: a value is a str, int, float, bool, path or None, not {type(value).__name__} ({value!r}); "
+        "convert it with str() first"
+    )
+
+
+def checked_text(text: str, where: str) -> str:
+    """Refuse text that no command line can carry."""
+    if "\0" in text:
+        raise ArgumentValueError(f"{where}: {text!r} has a NUL character, which no command line can carry; remove it")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ArgumentValueError(
+            f"{where}: {text!r} cannot be encoded for the system; remove its lone surrogates"
+        ) from None
+    return text
+
+
+def checked_values(values: object, where: str) -> Sequence[Value]:
+    """Check the values of an axis; a range stays lazy, all else becomes a tuple."""
+    if isinstance(values, str | bytes):
+        raise ArgumentTypeError(f"{where}: the values are a list, not one {type(values).__name__}; write [{values!r}]")
+    if isinstance(values, range):
+        if values:
+            return values
+    elif isinstance(values, Collection) or (hasattr(values, "__len__") and hasattr(values, "__iter__")):
+        if checked := tuple(checked_value(value, where) for value in values):
+            return checked
+    else:
+        raise ArgumentTypeError(
+            f"{where}: the values are a sized iterable such as a list or a range, not {type(values).__name__}; "
+            "put them into a list"
+        )
+    raise ArgumentValueError(f"{where}: the list of values is empty; give at least one value")
+
+
+def text_of(value: Value) -> str:
+    """Write a value as it stands on the command line; None has no text and is left out by the caller."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else str(value)

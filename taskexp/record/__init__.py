@@ -1,0 +1,1 @@
+"""Record: what is kept of a sweep."""

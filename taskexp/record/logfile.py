@@ -1,0 +1,78 @@
+"""Logfile: a new log for an experiment, never the same file twice."""
+
+import os
+import socket
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from taskexp.run.process import capture
+from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
+
+_GIT_SECONDS = 5.0
+
+
+def create_log_fd(name: str, basedir: str | os.PathLike[str]) -> TextIO:
+    """Open a new log file `basedir/name/<time>.log`.
+
+    The folders are made. The name holds the local time down to the microsecond and no ":"; a name that
+    is taken, by this or another process, is never opened again. The head of the file tells when and
+    where it was opened, by which script, and at which git commit.
+
+    Args:
+        name: the experiment's name, a folder (or folders, "a/b") under `basedir`.
+        basedir: the folder that holds the logs of all experiments.
+
+    Returns:
+        A text stream in UTF-8, for the caller to close. What cannot be encoded is written as an escape.
+
+    Raises:
+        ArgumentTypeError, ArgumentValueError: the name is no str, is empty, or leads out of `basedir`.
+        OSError: the folder or the file cannot be made.
+    """
+    folder = Path(basedir) / _checked_name(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        now = datetime.now().astimezone()
+        path = folder / f"{now:%Y-%m-%d_%H-%M-%S-%f}.log"
+        try:
+            log = path.open("x", encoding="utf-8", errors="backslashreplace", newline="\n")
+        except FileExistsError:  # the clock has moved on by the next try
+            continue
+        log.write(_head(name, now))
+        log.flush()
+        return log
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise ArgumentTypeError(f"create_log_fd: the name is a str, not {type(name).__name__} ({name!r})")
+    if not name or Path(name).is_absolute() or ".." in Path(name).parts or set(":\0") & set(name):
+        raise ArgumentValueError(
+            f"create_log_fd: {name!r} cannot name a folder under basedir; give a relative name without '..' and ':'"
+        )
+    return name
+
+
+def _head(name: str, now: datetime) -> str:
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    facts = {
+        "log": name,
+        "time": now.isoformat(),
+        "host": socket.gethostname(),
+        "folder": os.getcwd(),
+        "script": os.path.abspath(script) if script else "(interactive)",
+        "python": sys.version.split()[0],
+        "git": _git_state(os.path.dirname(os.path.abspath(script)) if script else os.getcwd()),
+    }
+    return "".join(f"# {key}: {value}\n" for key, value in facts.items()) + "\n"
+
+
+def _git_state(folder: str) -> str:
+    """Name the commit of the script's folder, and whether there are changes on top of it."""
+    commit = capture(["git", "rev-parse", "HEAD"], folder, _GIT_SECONDS)
+    if commit is None:
+        return "(none)"
+    changes = capture(["git", "status", "--porcelain", "--untracked-files=no"], folder, _GIT_SECONDS)
+    return commit.strip() + (" with uncommitted changes" if changes else "")

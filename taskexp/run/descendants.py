@@ -1,0 +1,113 @@
+"""Descendants: which living processes belong to a run, read from /proc.
+
+A run's processes share its group. Those that left it (setsid, a daemon) are found by the marker that the
+run has in its environment, or by their parents. Only processes that were started after the run are looked
+at. Where there is no /proc, nothing is found and the group is all there is.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MARKER = "TASKEXP_RUN"
+"""The environment variable that marks the processes of a run."""
+
+HAS_PROC = os.path.exists("/proc/self/stat")
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_SNAPSHOT_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A living process: its numbers, and its start in clock ticks since boot, which tells it from a reuse of its pid."""
+
+    pid: int
+    parent: int
+    group: int
+    start_ticks: int
+
+
+def ticks_now() -> int:
+    """Return the kernel's start time for a process that would start now, rounded down."""
+    if not HAS_PROC:
+        return 0
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_SECOND) - 1
+
+
+class ProcessTable:
+    """The living processes of the machine, as of a moment ago.
+
+    One snapshot serves all the runs that are stopped in the same moment: a thousand stops cost one scan.
+    """
+
+    def __init__(self) -> None:
+        self._processes: list[Process] = []
+        self._environs: dict[Process, bytes] = {}
+        self._read_at = float("-inf")
+
+    def members(self, leader: int, marker: str, since_ticks: int, until_ticks: int | None = None) -> list[Process]:
+        """Find the living processes of a run, the leader included.
+
+        Args:
+            leader: the run's first process, whose pid is the number of its group.
+            marker: the value of the run's marker.
+            since_ticks: when the run was started.
+            until_ticks: when the leader was reaped: from then on its number may name a stranger's group.
+        """
+        self._refresh()
+        wanted = marker.encode()
+        young = [each for each in self._processes if each.start_ticks >= since_ticks and each.pid != os.getpid()]
+        members = {
+            each
+            for each in young
+            if (each.group == leader and (until_ticks is None or each.start_ticks < until_ticks))
+            or wanted in self._environ(each)
+        }
+        parents = {member.pid for member in members} | ({leader} if until_ticks is None else set())
+        while children := {each for each in young if each.parent in parents} - members:
+            members |= children
+            parents |= {child.pid for child in children}
+        return list(members)
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        if now - self._read_at >= _SNAPSHOT_SECONDS:
+            self._processes = list(_living())
+            self._environs.clear()
+            self._read_at = now
+
+    def _environ(self, process: Process) -> bytes:
+        if process not in self._environs:
+            self._environs[process] = _read(f"/proc/{process.pid}/environ")
+        return self._environs[process]
+
+
+def is_alive(process: Process) -> bool:
+    """Tell whether this very process, not a later one with its pid, still lives."""
+    now = _parse(process.pid, _read(f"/proc/{process.pid}/stat"))
+    return now is not None and now.start_ticks == process.start_ticks  # its parent may have died meanwhile
+
+
+def _living() -> Iterator[Process]:
+    if not HAS_PROC:
+        return
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (process := _parse(int(name), _read(f"/proc/{name}/stat"))) is not None:
+            yield process
+
+
+def _parse(pid: int, stat: bytes) -> Process | None:
+    """Read one line of /proc/PID/stat (proc(5)); None for a process that is gone or a zombie."""
+    fields = stat.rpartition(b")")[2].split()  # the name before it may hold anything, even ")"
+    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+        return None
+    return Process(pid, parent=int(fields[1]), group=int(fields[2]), start_ticks=int(fields[19]))
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:  # it ended meanwhile, or is not ours to look at
+        return b""

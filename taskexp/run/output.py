@@ -1,0 +1,110 @@
+"""Output: where the bytes of one run go, while it runs.
+
+The engine feeds chunks from the event loop; taps carry them on to strands. When a strand falls behind,
+`feed` says so and the engine stops reading the pipes: that is the back-pressure that reaches the
+program, and why no output is ever too large for memory.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection, Sequence
+
+from taskexp.run.lines import TextLines
+from taskexp.run.outlet import Outlet
+from taskexp.run.strand import Job, Strand
+from taskexp.run.taps import RawTap, StreamName, TextTap
+
+STALL_SECONDS = 5.0
+"""A stream that sits in one single write for so long is no longer waited for; what it owes stays queued."""
+
+
+class RunOutput:
+    """The output of one run, spread to its taps. All methods belong to the event loop's thread.
+
+    Args:
+        raw: taps that take bytes.
+        text: taps that take lines.
+    """
+
+    def __init__(self, raw: Sequence[RawTap] = (), text: Sequence[TextTap] = ()) -> None:
+        self._raw = raw
+        self._text = text
+        self._lines: dict[StreamName, TextLines] = {}
+        self.strands: Collection[Strand] = {id(tap.strand): tap.strand for tap in (*raw, *text)}.values()
+        self.empty = True
+
+    def feed(self, stream: StreamName, chunk: bytes) -> bool:
+        """Take a chunk from the program; False asks the engine to pause until `when_drained` calls."""
+        self.empty = False
+        for raw_tap in self._raw:
+            raw_tap.push(stream, chunk)
+        if self._text:
+            if stream not in self._lines:
+                self._lines[stream] = TextLines()
+            for block in self._lines[stream].push(chunk):
+                self._push_text(stream, block)
+        return not any(strand.congested for strand in self.strands)
+
+    def when_drained(self, callback: Job) -> None:
+        """Call `callback` once, from any thread, when the engine may go on reading."""
+        for strand in self.strands:
+            if strand.congested:
+                strand.when_drained(lambda: self.when_drained(callback))
+                return
+        callback()
+
+    def finish(self) -> None:
+        """Pass on the last lines, which have no newline."""
+        for raw_tap in self._raw:
+            raw_tap.finish()
+        for stream, lines in self._lines.items():
+            if rest := lines.finish():
+                self._push_text(stream, rest)
+
+    def _push_text(self, stream: StreamName, block: str) -> None:
+        for text_tap in self._text:
+            text_tap.push(stream, block)
+
+
+async def run_dry(strands: Collection[Strand], outlets: Collection[Outlet], patience: float | None = None) -> None:
+    """Wait until the strands have done all that was put so far.
+
+    A stream that is stuck in one write for `STALL_SECONDS` is not waited for any longer: what it owes stays
+    queued and is written if it ever wakes up.
+
+    Args:
+        strands: what to wait for.
+        outlets: the streams that are written on these strands.
+        patience: the most seconds to wait; None has no limit, since a callback may well take its time.
+    """
+    loop = asyncio.get_running_loop()
+    owed = {_arrival(strand, loop): strand for strand in strands}
+    deadline = None if patience is None else time.monotonic() + patience
+    while owed:
+        await asyncio.wait(owed, timeout=0.2 if patience is not None else 1.0, return_when=asyncio.ALL_COMPLETED)
+        stuck = {id(outlet.strand): outlet for outlet in outlets if outlet.stalled_seconds > STALL_SECONDS}
+        owed = {arrival: strand for arrival, strand in owed.items() if not arrival.done()}
+        if deadline is not None and time.monotonic() > deadline:
+            return
+        if owed and all(id(strand) in stuck for strand in owed.values()):
+            for strand in owed.values():
+                stuck[id(strand)].tell_stall()
+            return
+
+
+def _arrival(strand: Strand, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
+    """Return a future that is done when the strand has come this far."""
+    arrival: asyncio.Future[None] = loop.create_future()
+
+    def arrive() -> None:
+        if not arrival.done():
+            arrival.set_result(None)
+
+    def tell() -> None:
+        try:
+            loop.call_soon_threadsafe(arrive)
+        except RuntimeError:  # the loop has closed meanwhile: nobody waits any more
+            return
+
+    strand.put(tell)
+    return arrival

@@ -1,0 +1,242 @@
+"""Process: one child from spawn to reaped. Nothing else in TaskExp starts or signals a process.
+
+The child leads a session of its own, so the terminal's Ctrl-C reaches the driver alone and the child's
+group has its pid as number. That number is safe to signal only while the child is not reaped; what has
+left the group is signalled through a pidfd, after a look that it is still the same process.
+"""
+
+import errno
+import itertools
+import os
+import signal
+import subprocess
+import threading
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from taskexp.plan.command import Command
+from taskexp.run.descendants import HAS_PROC, MARKER, Process, ProcessTable, is_alive, ticks_now
+from taskexp.run.diagnosis import why_not_started
+
+HAS_PIDFD = hasattr(os, "pidfd_open")
+_BUSY_TRIES = 4
+_BUSY_PAUSE_SECONDS = 0.05
+_numbers = itertools.count(1)
+
+
+class StartError(Exception):
+    """The system could not start a command; the message says what and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """What wait4(2) said of a child; all None if somebody else took its status."""
+
+    returncode: int | None = None
+    max_rss_bytes: int | None = None
+    user_seconds: float | None = None
+    system_seconds: float | None = None
+
+
+class Child:
+    """A started process and its group.
+
+    Args:
+        command: what to start.
+        environ: the whole environment it gets; the marker of this run is added.
+        stdin: descriptor it reads from.
+        stdout: descriptor it writes to.
+        stderr: descriptor it writes its errors to.
+        table: where its descendants are looked up.
+
+    Raises:
+        StartError: the system could not start it.
+    """
+
+    def __init__(
+        self, command: Command, environ: Mapping[str, str], *, stdin: int, stdout: int, stderr: int, table: ProcessTable
+    ) -> None:
+        self._table = table
+        # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
+        self._marker = f"{os.getpid()}-{time.time_ns():x}-{next(_numbers)}"
+        outer = environ.get(MARKER)
+        env = {**environ, MARKER: f"{outer}:{self._marker}" if outer else self._marker}
+        self._since_ticks = ticks_now()
+        self._until_ticks: int | None = None
+        self._popen = _spawn(command, env, stdin, stdout, stderr)
+        self.pid = self._popen.pid
+        self.reaped: Reaped | None = None
+
+    def watch_exit(self, loop: AbstractEventLoop, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` on the loop once the child has exited; it is not reaped by that.
+
+        By pidfd; where there is none, by a thread that waits and leaves the status in place. Returns a
+        function that gives up watching.
+        """
+        descriptor = _open_pidfd(self.pid)
+        if descriptor < 0:
+            threading.Thread(target=partial(_wait_in_thread, self.pid, loop, callback), daemon=True).start()
+            return _nothing
+
+        def unwatch() -> None:
+            nonlocal descriptor
+            if descriptor >= 0:
+                loop.remove_reader(descriptor)
+                os.close(descriptor)
+                descriptor = -1
+
+        def exited() -> None:
+            unwatch()
+            callback()
+
+        loop.add_reader(descriptor, exited)
+        return unwatch
+
+    def has_exited(self) -> bool:
+        """Tell whether the child has exited, without reaping it."""
+        if self.reaped is not None:
+            return True
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # somebody else has reaped it
+            return True
+
+    def signal_tree(self, *numbers: int) -> None:
+        """Send signals, in this order, to the child's group and to its descendants that left the group."""
+        strays = [member for member in self.members() if member.group != self.pid or self._until_ticks]
+        for number in numbers:
+            if self._until_ticks is None:
+                _signal_group(self.pid, number)
+            for stray in strays:
+                _signal_process(stray, number)
+
+    def members(self) -> list[Process]:
+        """Find the run's living processes; none where there is no /proc."""
+        if not HAS_PROC:
+            return []
+        return self._table.members(self.pid, self._marker, self._since_ticks, self._until_ticks)
+
+    def left_group_behind(self) -> bool:
+        """Tell whether processes of the group outlived the child. It must have been reaped.
+
+        A group's number stays taken while a member lives; asking with signal 0 harms nobody even if it
+        has been given away since.
+        """
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # macOS says so of a group of zombies
+            return HAS_PROC
+        return True
+
+    def reap(self) -> Reaped:
+        """Take the status and the usage of a child that has exited; never waits."""
+        if self.reaped is None:
+            self._until_ticks = ticks_now() or 1  # first: from here on the number may be given away
+            self.reaped = self._wait()
+            # Popen would wait for the pid again when it is dropped, and warn.
+            self._popen.returncode = -1 if self.reaped.returncode is None else self.reaped.returncode
+        return self.reaped
+
+    def destroy(self, patience: float = 2.0) -> None:
+        """Kill the whole tree at once and reap the child; blocks for `patience` seconds at the most."""
+        self.signal_tree(signal.SIGKILL)
+        deadline = time.monotonic() + patience
+        while not self.has_exited() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self.signal_tree(signal.SIGKILL)
+        if self.has_exited():
+            self.reap()
+
+    def _wait(self) -> Reaped:
+        try:
+            _, status, usage = os.wait4(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            return Reaped()
+        unit = 1024 if HAS_PROC else 1  # Linux counts ru_maxrss in KiB, macOS in bytes
+        return Reaped(os.waitstatus_to_exitcode(status), usage.ru_maxrss * unit, usage.ru_utime, usage.ru_stime)
+
+
+def _spawn(command: Command, env: Mapping[str, str], stdin: int, stdout: int, stderr: int) -> "subprocess.Popen[bytes]":
+    """Start a command. No preexec_fn, which would turn vfork into a fork of the whole driver."""
+    for tries_left in reversed(range(_BUSY_TRIES)):
+        try:
+            return subprocess.Popen(
+                command.argv,
+                env=env,
+                cwd=command.cwd,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        except OSError as error:
+            # A program that was written a moment ago may still be open in another child that is about to exec.
+            if error.errno == errno.ETXTBSY and tries_left:
+                time.sleep(_BUSY_PAUSE_SECONDS)
+                continue
+            raise StartError(why_not_started(command, env, error)) from error
+        except (ValueError, TypeError) as error:
+            raise StartError(f"could not start {command.argv[0]!r}: {error}") from error
+    raise AssertionError("the last try returns or raises")
+
+
+def _signal_group(group: int, number: int) -> None:
+    """Signal a group, but never everybody (1), nor ourselves (0 or our own group)."""
+    if group > 1 and group != os.getpgrp():
+        try:
+            os.killpg(group, number)
+        except (ProcessLookupError, PermissionError):  # gone, or no longer ours to signal
+            return
+
+
+def _signal_process(process: Process, number: int) -> None:
+    """Signal one process through a pidfd, so that a reuse of its pid is never hit."""
+    descriptor = _open_pidfd(process.pid)
+    if descriptor < 0:
+        return
+    try:
+        if is_alive(process):
+            signal.pidfd_send_signal(descriptor, number)
+    except (ProcessLookupError, PermissionError):  # gone, or no longer ours to signal
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _open_pidfd(pid: int) -> int:
+    """Open a pidfd; -1 where the system has none to give."""
+    if not HAS_PIDFD:
+        return -1
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # ENOSYS in an old kernel, EPERM in a strict container, ESRCH for what is gone
+        return -1
+
+
+def _wait_in_thread(pid: int, loop: AbstractEventLoop, callback: Callable[[], None]) -> None:
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    except ChildProcessError:  # reaped meanwhile: it is over all the same
+        pass
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:  # the loop has closed: nobody waits any more
+        return
+
+
+def _nothing() -> None:
+    return
+
+
+def capture(argv: Sequence[str], cwd: str, timeout: float) -> str | None:
+    """Run a small tool and return what it prints; None if it is missing, fails or takes longer than `timeout` s."""
+    try:
+        done = subprocess.run(argv, cwd=cwd, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode("utf-8", "replace")

@@ -1,0 +1,238 @@
+r"""Progress: how far the sweep is, as tqdm's bar. The only place that knows tqdm.
+
+The bar counts finished runs and skipped points, and names what did not succeed. On a terminal it holds
+the last row, in a notebook it is tqdm's widget, elsewhere it is a plain line now and then (no `\r`),
+always with a last one. A bar that cannot be shown is switched off; it never ends the sweep.
+"""
+
+import os
+import shutil
+import sys
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO
+
+from taskexp.run.outlet import Outlet, Outlets
+from taskexp.run.screen import Screen
+from taskexp.words.outcome import Status
+
+REDRAW_SECONDS = 0.1
+PLAIN_SECONDS = 30.0
+
+
+class Progress:
+    """The state of a sweep, and the bar that shows it.
+
+    Args:
+        outlets: the sweep's outlets; the bar shares the strand of stderr.
+        total: the number of points.
+        initial: how many of them lie before the start.
+        shown: whether there is a bar at all.
+    """
+
+    def __init__(self, outlets: Outlets, total: int, initial: int, *, shown: bool) -> None:
+        self.total = total
+        self._initial = initial
+        self._done = initial
+        self._counts: Counter[Status] = Counter()
+        self._began = time.monotonic()
+        self._lock = threading.Lock()
+        self._drawn_at = float("-inf")
+        self._draw_waits = False
+        self._outlet: Outlet | None = None
+        self._display: _Display | None = None
+        if shown and sys.stderr is not None:
+            self._outlet = outlets.of(sys.stderr)
+            self._outlet.strand.put(self._open)
+
+    def advance(self) -> None:
+        """Count a point that was skipped."""
+        with self._lock:
+            self._done += 1
+        self.refresh()
+
+    def count(self, status: Status, *, advance: bool) -> None:
+        """Count a run that ended; `advance` is False if its point was counted as skipped before."""
+        with self._lock:
+            self._done += advance
+            if status is not Status.succeeded:
+                self._counts[status] += 1
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draw the bar again, unless that was done a moment ago."""
+        if self._outlet is None or self._draw_waits or time.monotonic() - self._drawn_at < REDRAW_SECONDS:
+            return
+        self._draw_waits = True
+        self._outlet.strand.put(self._draw)
+
+    def line(self) -> str:
+        """Write the state as a plain line, without a newline."""
+        return self._meter().line()
+
+    def close(self) -> None:
+        """Draw the last state and let it stand."""
+        if self._outlet is not None:
+            self._outlet.strand.put(self._close)
+            self._outlet = None
+
+    def _open(self) -> None:
+        """Choose the display; on the strand, since the first import of tqdm takes its time."""
+        self._attempt(self._choose)
+        self._draw()
+
+    def _choose(self) -> None:
+        stderr, outlet = sys.stderr, self._outlet
+        if (notebook := _notebook_bar()) is not None:
+            self._display = _Widget(notebook, self._meter)
+        elif outlet is not None and outlet.screen is not None and os.environ.get("TERM") != "dumb":
+            self._display = _LastRow(outlet.screen, stderr, self._meter)
+        else:
+            self._display = _PlainLines(stderr, self._meter)
+
+    def _meter(self) -> "Meter":
+        return Meter(self._done, self.total, self._initial, time.monotonic() - self._began, self._counts)
+
+    def _draw(self) -> None:
+        self._draw_waits = False
+        self._drawn_at = time.monotonic()
+        if self._display is not None:
+            self._attempt(self._display.draw)
+
+    def _close(self) -> None:
+        if self._display is not None:
+            self._attempt(self._display.finish)
+            self._display = None
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception:  # stderr closed, a full disk behind it, no widget: the sweep matters more than its bar
+            self._display = None
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One reading of the progress."""
+
+    done: int
+    total: int
+    initial: int
+    elapsed_seconds: float
+    counts: Mapping[Status, int]
+
+    @property
+    def postfix(self) -> str:
+        """What did not succeed, as `failed=2 timed_out=1`."""
+        return " ".join(f"{status}={self.counts[status]}" for status in Status if self.counts.get(status))
+
+    def line(self, columns: int = 0, *, ascii_only: bool = False) -> str:
+        """Write the reading as tqdm does; with no columns, without the graphic."""
+        from tqdm import tqdm
+
+        line = tqdm.format_meter(
+            self.done,
+            self.total,
+            self.elapsed_seconds,
+            ncols=columns,
+            ascii=ascii_only,
+            initial=self.initial,
+            postfix=self.postfix or None,
+        )
+        return line.strip()
+
+
+class _Display(Protocol):
+    def draw(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class _LastRow:
+    """The bar as the last row of a terminal."""
+
+    def __init__(self, screen: Screen, stderr: TextIO, meter: Callable[[], Meter]) -> None:
+        self._footer = _BarRow(stderr, meter)
+        self._screen = screen
+        self._shown = False
+
+    def draw(self) -> None:
+        if self._shown:
+            self._screen.refresh(self._footer)
+        else:
+            self._shown = True
+            self._screen.show(self._footer)
+
+    def finish(self) -> None:
+        self._screen.release(self._footer)
+
+
+class _BarRow:
+    def __init__(self, stderr: TextIO, meter: Callable[[], Meter]) -> None:
+        self._stderr = stderr
+        self._meter = meter
+        self._ascii_only = not (getattr(stderr, "encoding", None) or "").lower().startswith("utf")
+
+    def draw(self) -> None:
+        columns = shutil.get_terminal_size().columns - 1
+        self._stderr.write("\r\x1b[2K" + self._meter().line(columns, ascii_only=self._ascii_only)[:columns])
+        self._stderr.flush()
+
+    def finish(self) -> None:
+        self.draw()
+        self._stderr.write("\n")
+        self._stderr.flush()
+
+
+class _PlainLines:
+    """Lines for a log: one now and then, one at the end."""
+
+    def __init__(self, stderr: TextIO, meter: Callable[[], Meter]) -> None:
+        self._stderr = stderr
+        self._meter = meter
+        self._due = time.monotonic() + PLAIN_SECONDS
+
+    def draw(self) -> None:
+        if time.monotonic() >= self._due:
+            self.finish()
+            self._due = time.monotonic() + PLAIN_SECONDS
+
+    def finish(self) -> None:
+        self._stderr.write(self._meter().line() + "\n")
+        self._stderr.flush()
+
+
+class _Widget:
+    """tqdm's notebook bar."""
+
+    def __init__(self, bar_class: type[Any], meter: Callable[[], Meter]) -> None:
+        class Bar(bar_class):  # type: ignore[misc]  # the class is known only in a notebook
+            monitor_interval = 0  # no thread that watches a bar which we redraw ourselves
+
+        Bar.set_lock(threading.RLock())
+        reading = meter()
+        self._meter = meter
+        self._bar = Bar(total=reading.total, initial=reading.initial)
+
+    def draw(self) -> None:
+        reading = self._meter()
+        self._bar.n, self._bar.total = reading.done, reading.total
+        self._bar.set_postfix_str(reading.postfix, refresh=True)
+
+    def finish(self) -> None:
+        self.draw()
+        self._bar.close()
+
+
+def _notebook_bar() -> type[Any] | None:
+    """Return tqdm's notebook class where there is a notebook that can show it."""
+    if "ipykernel.zmqshell" not in sys.modules:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without ipywidgets tqdm warns; plain lines serve then
+        from tqdm.auto import tqdm
+    return tqdm if any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__) else None

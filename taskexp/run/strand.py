@@ -1,0 +1,175 @@
+"""Strand: jobs that run one after the other on some other thread, and the threads they run on.
+
+The user's streams and callbacks run here, never on the event loop: a stream that blocks (a terminal
+stopped by Ctrl-S, a pager, a hung file system) holds its own strand and nothing else. A strand borrows
+a thread only while it has jobs, so there is no thread per child and none per stream.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+Job: TypeAlias = Callable[[], object]
+
+HIGH_BYTES = 1 << 20
+"""A strand with this much waiting asks its producers to pause."""
+
+LOW_BYTES = 1 << 18
+"""A paused producer goes on when no more than this is waiting."""
+
+MAX_THREADS = 16
+"""The most streams that can block at once before others have to wait for them."""
+
+
+class Executor(Protocol):
+    """Where a strand's turns run."""
+
+    def submit(self, turn: Job) -> None:
+        """Run `turn` soon, on another thread."""
+        ...
+
+
+class ThreadPool:
+    """A few daemon threads, started when work waits and none is idle.
+
+    Daemon threads, since a thread that is stuck in a user's stream must not keep the program from
+    ending; `concurrent.futures` joins its threads at exit and would hang.
+
+    Args:
+        name: the beginning of the threads' names.
+        max_threads: the most threads at a time.
+    """
+
+    def __init__(self, name: str, max_threads: int = MAX_THREADS) -> None:
+        self._name = name
+        self._max_threads = max_threads
+        self._condition = threading.Condition()
+        self._turns: deque[Job] = deque()
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._closed = False
+
+    def submit(self, turn: Job) -> None:
+        """Run `turn` soon on one of the threads."""
+        with self._condition:
+            self._turns.append(turn)
+            if self._idle >= len(self._turns):
+                self._condition.notify()
+                return
+            if len(self._threads) >= self._max_threads:
+                return
+            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            self._threads.add(thread)
+        thread.start()
+
+    def close(self, patience: float = 1.0) -> None:
+        """Let the threads end when nothing waits; a thread that is stuck for `patience` seconds is left behind."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+            threads = list(self._threads)
+        deadline = time.monotonic() + patience
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _work(self) -> None:
+        while (turn := self._next_turn()) is not None:
+            turn()
+
+    def _next_turn(self) -> Job | None:
+        with self._condition:
+            self._idle += 1
+            while not self._turns and not self._closed:
+                self._condition.wait()
+            self._idle -= 1
+            if self._turns:
+                return self._turns.popleft()
+            self._threads.discard(threading.current_thread())
+            return None
+
+
+class Strand:
+    """Jobs in order, one at a time.
+
+    Args:
+        executor: where the jobs run.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._lock = threading.Lock()
+        self._jobs: deque[tuple[int, Job]] = deque()
+        self._taken = False
+        self._waiting_bytes = 0
+        self._on_drained: list[Job] = []
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much is waiting that producers should pause."""
+        return self._waiting_bytes >= HIGH_BYTES
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a job waits behind the one that runs now."""
+        return bool(self._jobs)
+
+    def put(self, job: Job, size: int = 0) -> None:
+        """Queue a job that keeps `size` bytes alive. A job must not raise; it deals with its own failures."""
+        with self._lock:
+            self._jobs.append((size, job))
+            self._waiting_bytes += size
+            if self._taken:
+                return
+            self._taken = True
+        self._executor.submit(self._turn)
+
+    def perform(self, job: Job) -> None:
+        """Run a job in its turn and return once it is done; on this very thread if nothing is ahead of it."""
+        with self._lock:
+            ahead = self._taken
+            self._taken = True
+        if ahead:
+            done = threading.Event()
+            self.put(job)
+            self.put(done.set)
+            done.wait()
+            return
+        try:
+            job()
+        finally:
+            with self._lock:
+                self._taken = bool(self._jobs)
+                waiting = self._taken
+            if waiting:
+                self._executor.submit(self._turn)
+
+    def when_drained(self, callback: Job) -> None:
+        """Call `callback` once, from any thread, as soon as producers may go on."""
+        with self._lock:
+            if self._waiting_bytes > LOW_BYTES:
+                self._on_drained.append(callback)
+                return
+        callback()
+
+    def _turn(self) -> None:
+        while True:
+            with self._lock:
+                if not self._jobs:
+                    self._taken = False
+                    return
+                size, job = self._jobs.popleft()
+            job()
+            if size:
+                self._settle(size)
+
+    def _settle(self, size: int) -> None:
+        with self._lock:
+            self._waiting_bytes -= size
+            if self._waiting_bytes > LOW_BYTES or not self._on_drained:
+                return
+            callbacks, self._on_drained = self._on_drained, []
+        for callback in callbacks:
+            callback()

@@ -1,0 +1,183 @@
+"""Taps: what takes a run's output, as bytes or as lines, and carries it to a strand."""
+
+import codecs
+import io
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from typing import IO, Any, Literal, Protocol, TypeAlias
+
+from taskexp.run.lines import RawLines, split_lines
+from taskexp.run.outlet import Outlet
+from taskexp.run.spool import Spool
+from taskexp.run.strand import Strand
+
+StreamName: TypeAlias = Literal["stdout", "stderr"]
+LineCallback: TypeAlias = Callable[[str, IO[str], datetime], object]
+
+
+class StandardStream(io.TextIOBase):
+    """Names the stream a line came from: the second argument of `on_verbose`."""
+
+    def __init__(self, name: StreamName) -> None:
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """Either "stdout" or "stderr"."""
+        return self._name
+
+
+class RawTap(Protocol):
+    """Takes a run's bytes as they come."""
+
+    strand: Strand
+
+    def push(self, stream: StreamName, chunk: bytes) -> None:
+        """Take the next chunk of a stream."""
+        ...
+
+    def finish(self) -> None:
+        """Learn that nothing more comes."""
+        ...
+
+
+class TextTap(Protocol):
+    """Takes a run's text in blocks of whole lines; only a piece of a long line and the last line have no newline."""
+
+    strand: Strand
+
+    def push(self, stream: StreamName, block: str) -> None:
+        """Take the next block of a stream."""
+        ...
+
+
+class OutletTap:
+    """Writes to a user's stream whatever it is given, until the stream fails in this run."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self.strand = outlet.strand
+        self._outlet = outlet
+        self._begun = False
+        self._failed = False
+
+    def push(self, stream: StreamName, data: str | bytes) -> None:
+        """Take text for a text stream, bytes for a binary one."""
+        self.strand.put(lambda: self._write(data), len(data))
+
+    def finish(self) -> None:
+        """Nothing is held back here."""
+
+    def _write(self, data: str | bytes) -> None:
+        if not self._begun:
+            self._begun = True
+            self._outlet.fresh_line()
+        if not self._failed:
+            self._failed = not self._outlet.write(data)
+
+
+class TerminalTap(OutletTap):
+    r"""Shows a run on a terminal as it prints, unfinished lines and `\r` redraws included."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        super().__init__(outlet)
+        self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in ("stdout", "stderr")}
+
+    def push(self, stream: StreamName, data: str | bytes) -> None:
+        """Take bytes and show what is whole of their text."""
+        if isinstance(data, bytes) and (text := self._decoders[stream].decode(data)):
+            super().push(stream, text)
+
+
+class PrefixedTextTap(OutletTap):
+    """Writes each line behind a prefix; a line without an end gets one, so that no two runs share a line."""
+
+    def __init__(self, outlet: Outlet, prefix: str) -> None:
+        super().__init__(outlet)
+        self._prefix = prefix
+
+    def push(self, stream: StreamName, data: str | bytes) -> None:
+        """Take a block of lines."""
+        super().push(stream, prefixed(str(data), self._prefix))
+
+
+class PrefixedBytesTap(OutletTap):
+    """The same for a binary stream; the bytes of a line stay as they are."""
+
+    def __init__(self, outlet: Outlet, prefix: str) -> None:
+        super().__init__(outlet)
+        self._prefix = prefix.encode()
+        self._lines = {"stdout": RawLines(), "stderr": RawLines()}
+
+    def push(self, stream: StreamName, data: str | bytes) -> None:
+        """Take a chunk and write the lines that it ends."""
+        if isinstance(data, bytes):
+            for block in self._lines[stream].push(data):
+                self._push_lines(stream, block)
+
+    def finish(self) -> None:
+        """Write the last lines, which have no newline."""
+        for stream in ("stdout", "stderr"):
+            if rest := self._lines[stream].finish():
+                self._push_lines(stream, rest)
+
+    def _push_lines(self, stream: Any, block: bytes) -> None:
+        lines = block.removesuffix(b"\n").split(b"\n")
+        super().push(stream, b"".join(self._prefix + line + b"\n" for line in lines))
+
+
+class SpoolTap:
+    """Keeps a run's bytes, or its text as UTF-8, for its block."""
+
+    def __init__(self, spool: Spool) -> None:
+        self.strand = spool.strand
+        self._spool = spool
+
+    def push(self, stream: StreamName, data: str | bytes) -> None:
+        """Take the next chunk or block."""
+        self._spool.push(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data)
+
+    def finish(self) -> None:
+        """Nothing is held back here."""
+
+
+class CallbackTap:
+    """Calls the user's function once per line; the first exception is told, with its traceback.
+
+    Args:
+        function: the user's `on_verbose`.
+        strand: where it is called.
+        notify: says lines to the user.
+    """
+
+    def __init__(self, function: LineCallback, strand: Strand, notify: Callable[[str], None]) -> None:
+        self.strand = strand
+        self._function = function
+        self._notify = notify
+        self._streams = {name: StandardStream(name) for name in ("stdout", "stderr")}
+        self._failure_told = False
+
+    def push(self, stream: StreamName, data: str) -> None:
+        """Take a block of lines."""
+        when = datetime.now().astimezone()
+        self.strand.put(lambda: self._call(split_lines(data), self._streams[stream], when), len(data))
+
+    def _call(self, lines: list[str], stream: StandardStream, when: datetime) -> None:
+        for line in lines:
+            try:
+                self._function(line, stream, when)
+            except Exception:  # the user's code decides no run's fate
+                self._tell_failure()
+
+    def _tell_failure(self) -> None:
+        if not self._failure_told:
+            self._failure_told = True
+            self._notify(
+                "taskexp: warning: on_verbose raised; the run goes on, and more of this run's failures are not shown\n"
+                + traceback.format_exc().rstrip("\n")
+            )
+
+
+def prefixed(block: str, prefix: str) -> str:
+    """Put a prefix in front of each line of a block, and a newline behind the last."""
+    return "".join(f"{prefix}{line}\n" for line in block.removesuffix("\n").split("\n"))
