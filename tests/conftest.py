@@ -1,0 +1,82 @@
+"""What every test shares: the stubborn programs, and the proof that nothing is left behind."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(__file__).parent / "programs"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def program() -> Callable[[str], list[str]]:
+    """Return the command of a stubborn program: `program("chatty")`."""
+    return lambda name: [sys.executable, str(PROGRAMS / f"{name}.py")]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """After every test: no child, no thread, no descriptor and no signal handler more than before."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    threads = set(threading.enumerate())
+    descriptors = open_descriptors()
+    yield
+    gc.collect()
+    eventually(lambda: not children(), "a child is left")
+    eventually(lambda: not set(threading.enumerate()) - threads, "a thread is left")
+    eventually(lambda: open_descriptors() <= descriptors, "a descriptor is left")
+    assert {number: signal.getsignal(number) for number in SIGNALS} == handlers
+
+
+def children() -> set[int]:
+    """Return the pids of our children, zombies included, but for the helpers of multiprocessing."""
+    path = Path("/proc/self/task")
+    pids = {int(pid) for task in path.iterdir() for pid in (task / "children").read_text().split()}
+    return {pid for pid in pids if b"resource_tracker" not in cmdline(pid)}
+
+
+def cmdline(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def alive(marker: str) -> list[int]:
+    """Return the processes whose command line holds `marker`: give stubborn programs a unique argument."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if pid != os.getpid() and marker.encode() in cmdline(pid)]
+
+
+def eventually(holds: Callable[[], bool], otherwise: str, seconds: float = 10.0) -> None:
+    """Wait for a condition with a generous bound; fail with `otherwise` when it never holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            pytest.fail(otherwise)
+        time.sleep(0.005)
+
+
+def run_script(text: str, folder: Path, *arguments: str, timeout: float = 60, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run a user's script in a process of its own, as a user would."""
+    script = folder / "script.py"
+    script.write_text(text)
+    command = [sys.executable, str(script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=timeout, check=False, **options)  # type: ignore[call-overload]
