@@ -74,7 +74,9 @@ def eventually(holds: Callable[[], bool], otherwise: str, seconds: float = 10.0)
         time.sleep(0.005)
 
 
-def run_script(text: str, folder: Path, *arguments: str, timeout: float = 60, **options: object) -> subprocess.CompletedProcess[str]:
+def run_script(
+    text: str, folder: Path, *arguments: str, timeout: float = 60, **options: object
+) -> subprocess.CompletedProcess[str]:
     """Run a user's script in a process of its own, as a user would."""
     script = folder / "script.py"
     script.write_text(text)
