@@ -30,6 +30,8 @@ class Run:
         """Where its `on_verbose` is called; None is the sweep's own thread."""
         self.attempt: Attempt | None = None
         self.result: RunResult | None = None
+        self.unwanted = False
+        """Whether it is to be stopped, or not started at all."""
         self.passed = False
         """Whether the loop's body is done with it."""
         self.counted = False

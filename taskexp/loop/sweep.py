@@ -181,8 +181,8 @@ class Sweep:
             self._queue.remove(run)
             self._drop(run, "it was cancelled before it could start")
             self._release()
-        elif run.attempt is not None:
-            self._engine.stop(run.attempt)
+        else:
+            self._stop_task(run)
 
     def stop(self) -> None:
         """Stop everything; loop. `stopped` tells when nothing runs any more."""
@@ -194,11 +194,15 @@ class Sweep:
             self._drop(run, "the loop was stopped before it could start")
             self._count_down()
         for run in self._tasks:
-            if run.attempt is not None:
-                self._engine.stop(run.attempt)
+            self._stop_task(run)
         self.turnstile.notify()
         if self.load == 0:
             self._arrive_at_stop()
+
+    def _stop_task(self, run: Run) -> None:
+        run.unwanted = True  # for a task that has not come to start its command yet
+        if run.attempt is not None:
+            self._engine.stop(run.attempt)
 
     async def until_stopped(self) -> None:
         """Wait until nothing runs any more after `stop`, whatever is cancelled meanwhile; a stop bounds itself."""
@@ -269,6 +273,8 @@ class Sweep:
         options = run.options
         if options is None:
             raise AssertionError("launched before it was claimed")
+        if run.unwanted:
+            return Ending.unstarted(Status.interrupted, "it was stopped before it could start")
         try:
             run.attempt = Attempt(run.point.command, options.limits)
         except PointError as error:
