@@ -3,8 +3,7 @@
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 from taskexp.loop.loop import CompletedRuns, ExecutableLoop
 from taskexp.loop.options import LoopOptions, OutputMode, execute_options
@@ -202,23 +201,23 @@ def _words(command: object, where: str) -> tuple[str, ...]:
     """Split a command given as a str, or check one given as words."""
     if isinstance(command, str):
         try:
-            words: Sequence[object] = shlex.split(command)
+            words = cast(Sequence[object], shlex.split(command))
         except ValueError as error:
             raise ArgumentValueError(f"{where}: {command!r} cannot be split into words: {error}") from error
     elif isinstance(command, Sequence) and not isinstance(command, bytes):
-        words = command
+        words = cast(Sequence[object], command)
     else:
         raise ArgumentTypeError(f"{where} is a str or a list of str, not {type(command).__name__}")
-    texts = [text_of(checked_value(word, where)) for word in words if not _refuse(word, where)]
+    texts = [_word(word, where) for word in words]
     if not texts or not texts[0]:
         raise ArgumentValueError(f"{where} is empty; give the command to run, such as 'python train.py'")
     return tuple(texts)
 
 
-def _refuse(word: object, where: str) -> bool:
+def _word(word: object, where: str) -> str:
     if not isinstance(word, str | os.PathLike):
         raise ArgumentTypeError(f"{where}: every word of a command is a str, not {type(word).__name__} ({word!r})")
-    return False
+    return text_of(checked_value(cast(object, word), where))
 
 
 def _checked_env(env: object) -> dict[str, str]:
@@ -227,7 +226,7 @@ def _checked_env(env: object) -> dict[str, str]:
     if not isinstance(env, Mapping):
         raise ArgumentTypeError(f"env is a dict of variables and values, not {type(env).__name__}")
     checked: dict[str, str] = {}
-    for name, value in env.items():
+    for name, value in cast(Mapping[object, object], env).items():
         if value is None:
             raise ArgumentTypeError(f'env: the value of {name!r} is None; "" makes the variable empty')
         checked[checked_env_name(name, "env")] = text_of(checked_value(value, f"env[{name!r}]"))
@@ -237,7 +236,8 @@ def _checked_env(env: object) -> dict[str, str]:
 def _checked_cwd(cwd: object) -> str | None:
     if cwd is None:
         return None
-    if not isinstance(cwd, str | os.PathLike) or not isinstance(path := os.fspath(cwd), str):
+    path = os.fspath(cast("str | os.PathLike[str]", cwd)) if isinstance(cwd, str | os.PathLike) else None
+    if not isinstance(path, str):
         raise ArgumentTypeError(f"cwd is the path of a folder, not {type(cwd).__name__} ({cwd!r})")
     if not path:
         raise ArgumentValueError("cwd is empty; give the path of a folder, or None for the driver's own")
@@ -247,6 +247,8 @@ def _checked_cwd(cwd: object) -> str | None:
 def _checked_stdin(stdin: object) -> str | bytes | os.PathLike[str] | None:
     if stdin is None or isinstance(stdin, str | bytes):
         return stdin
-    if isinstance(stdin, os.PathLike) and isinstance(os.fspath(stdin), str):
-        return stdin
+    if isinstance(stdin, os.PathLike):
+        path = cast("os.PathLike[str]", stdin)
+        if isinstance(os.fspath(path), str):
+            return path
     raise ArgumentTypeError(f"stdin is text, bytes or a path, not {type(stdin).__name__} ({stdin!r})")

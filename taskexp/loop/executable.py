@@ -197,11 +197,11 @@ class AsyncTaskExecutable(Executable):
         """
         options = execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check)
         self._sweep.claim(self._run, options)
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._run.on_over.append(lambda: over.done() or over.set_result(None))
+        over = asyncio.Event()
+        self._run.on_over.append(over.set)
         self._sweep.launch(self._run)
         try:
-            await asyncio.shield(over)
+            await over.wait()
         except asyncio.CancelledError:
             self._sweep.stop_run(self._run)
             await _despite_cancel(over)
@@ -225,6 +225,6 @@ async def _despite_cancel(over: "asyncio.Future[None]") -> None:
     """Wait for a run's end, which is bounded by its grace, whatever is cancelled meanwhile."""
     while not over.done():
         try:
-            await asyncio.shield(over)
+            await over.wait()
         except asyncio.CancelledError:
             continue

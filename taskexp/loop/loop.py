@@ -17,7 +17,7 @@ from taskexp.loop.options import ExecuteOptions, LoopOptions
 from taskexp.loop.run import Run
 from taskexp.loop.sweep import Sweep
 from taskexp.plan.grid import Grid
-from taskexp.run.engine import LocalEngine
+from taskexp.run.local import LocalEngine
 from taskexp.words.errors import ExecutableStateError, RunFailed
 from taskexp.words.outcome import Status
 

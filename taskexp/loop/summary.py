@@ -23,15 +23,15 @@ class Summary:
     def add(self, result: RunResult, command_line: str) -> None:
         """Take note of a run that ended."""
         self._counts[result.status] += 1
-        if result.status is not Status.succeeded and len(self._entries) < LENGTH:
+        if result.status not in (Status.succeeded, Status.interrupted) and len(self._entries) < LENGTH:
             self._entries.append(f"  index {result.index}, {result.describe()}\n    {command_line}")
 
     def text(self) -> str | None:
-        """Write the summary; None if all went well."""
-        wrong = self._counts.total() - self._counts[Status.succeeded]
+        """Write the summary; None if nothing failed. What was stopped on purpose is counted, not named."""
+        wrong = self._counts.total() - self._counts[Status.succeeded] - self._counts[Status.interrupted]
         if not wrong:
             return None
-        counts = ", ".join(f"{count} {status}" for status, count in sorted(self._counts.items()))
-        head = f"taskexp: {wrong} of {self._counts.total()} runs did not succeed ({counts})"
+        counts = ", ".join(f"{self._counts[status]} {status}" for status in Status if self._counts[status])
+        head = f"taskexp: {wrong} of {self._counts.total()} runs failed ({counts})"
         more = [f"  and {wrong - len(self._entries)} more"] if wrong > len(self._entries) else []
         return "\n".join([head, *self._entries, *more])

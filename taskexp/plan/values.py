@@ -6,8 +6,8 @@ later for a value that the system would refuse.
 
 import numbers
 import os
-from collections.abc import Collection, Sequence
-from typing import TypeAlias
+from collections.abc import Collection, Iterable, Sequence
+from typing import TypeAlias, cast
 
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 
@@ -30,10 +30,10 @@ def checked_value(value: object, where: str) -> Value:
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
         return float(value) if isinstance(value, float) else float(str(value))
     if isinstance(value, os.PathLike):
-        path = os.fspath(value)
-        if isinstance(path, str):
-            checked_text(path, where)
-            return value
+        path = cast("os.PathLike[str]", value)
+        if isinstance(text := os.fspath(path), str):
+            checked_text(text, where)
+            return path
     raise ArgumentTypeError(
         f"{where}: a value is a str, int, float, bool, path or None, not {type(value).__name__} ({value!r}); "
         "convert it with str() first"
@@ -61,7 +61,7 @@ def checked_values(values: object, where: str) -> Sequence[Value]:
         if values:
             return values
     elif isinstance(values, Collection) or (hasattr(values, "__len__") and hasattr(values, "__iter__")):
-        if checked := tuple(checked_value(value, where) for value in values):
+        if checked := tuple(checked_value(value, where) for value in cast(Iterable[object], values)):
             return checked
     else:
         raise ArgumentTypeError(

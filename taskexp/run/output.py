@@ -30,7 +30,8 @@ class RunOutput:
         self._raw = raw
         self._text = text
         self._lines: dict[StreamName, TextLines] = {}
-        self.strands: Collection[Strand] = {id(tap.strand): tap.strand for tap in (*raw, *text)}.values()
+        strands = [*(tap.strand for tap in raw), *(tap.strand for tap in text)]
+        self.strands: Collection[Strand] = tuple({id(strand): strand for strand in strands}.values())
         self.empty = True
 
     def feed(self, stream: StreamName, chunk: bytes) -> bool:

@@ -9,7 +9,7 @@ Everything here runs on the terminal's one strand, so nothing tears.
 import re
 import shutil
 import sys
-from typing import Protocol, TextIO
+from typing import IO, Protocol
 
 _ERASE_ROW = "\r\x1b[2K"
 _ROW_UP = "\x1b[1A"
@@ -36,7 +36,7 @@ class Screen:
         self._open_line = ""
         self._open_shown = False
 
-    def write(self, stream: TextIO, text: str) -> None:
+    def write(self, stream: IO[str], text: str) -> None:
         """Write text above the footer; an unfinished last line stays open and can be redrawn."""
         if not self._footers:
             stream.write(text)
@@ -114,7 +114,7 @@ class Screen:
         sys.stderr.write(_ERASE_ROW)
         sys.stderr.flush()
 
-    def _show_open_line(self, stream: TextIO) -> None:
+    def _show_open_line(self, stream: IO[str]) -> None:
         if shown := _visible(self._open_line)[: shutil.get_terminal_size().columns - 1]:
             stream.write(shown + "\n")
             self._open_shown = True

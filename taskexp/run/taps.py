@@ -5,7 +5,7 @@ import io
 import traceback
 from collections.abc import Callable
 from datetime import datetime
-from typing import IO, Any, Literal, Protocol, TypeAlias
+from typing import IO, Literal, Protocol, TypeAlias, cast
 
 from taskexp.run.lines import RawLines, split_lines
 from taskexp.run.outlet import Outlet
@@ -13,7 +13,9 @@ from taskexp.run.spool import Spool
 from taskexp.run.strand import Strand
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
+STREAM_NAMES: tuple[StreamName, StreamName] = ("stdout", "stderr")
 LineCallback: TypeAlias = Callable[[str, IO[str], datetime], object]
+"""The user's function: a line, the stream it came from, and when."""
 
 
 class StandardStream(io.TextIOBase):
@@ -33,7 +35,7 @@ class RawTap(Protocol):
 
     strand: Strand
 
-    def push(self, stream: StreamName, chunk: bytes) -> None:
+    def push(self, stream: StreamName, data: bytes) -> None:
         """Take the next chunk of a stream."""
         ...
 
@@ -47,7 +49,7 @@ class TextTap(Protocol):
 
     strand: Strand
 
-    def push(self, stream: StreamName, block: str) -> None:
+    def push(self, stream: StreamName, data: str) -> None:
         """Take the next block of a stream."""
         ...
 
@@ -81,7 +83,7 @@ class TerminalTap(OutletTap):
 
     def __init__(self, outlet: Outlet) -> None:
         super().__init__(outlet)
-        self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in ("stdout", "stderr")}
+        self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in STREAM_NAMES}
 
     def push(self, stream: StreamName, data: str | bytes) -> None:
         """Take bytes and show what is whole of their text."""
@@ -107,7 +109,7 @@ class PrefixedBytesTap(OutletTap):
     def __init__(self, outlet: Outlet, prefix: str) -> None:
         super().__init__(outlet)
         self._prefix = prefix.encode()
-        self._lines = {"stdout": RawLines(), "stderr": RawLines()}
+        self._lines = {name: RawLines() for name in STREAM_NAMES}
 
     def push(self, stream: StreamName, data: str | bytes) -> None:
         """Take a chunk and write the lines that it ends."""
@@ -121,7 +123,7 @@ class PrefixedBytesTap(OutletTap):
             if rest := self._lines[stream].finish():
                 self._push_lines(stream, rest)
 
-    def _push_lines(self, stream: Any, block: bytes) -> None:
+    def _push_lines(self, stream: StreamName, block: bytes) -> None:
         lines = block.removesuffix(b"\n").split(b"\n")
         super().push(stream, b"".join(self._prefix + line + b"\n" for line in lines))
 
@@ -154,15 +156,15 @@ class CallbackTap:
         self.strand = strand
         self._function = function
         self._notify = notify
-        self._streams = {name: StandardStream(name) for name in ("stdout", "stderr")}
+        self._streams = {name: StandardStream(name) for name in STREAM_NAMES}
         self._failure_told = False
 
     def push(self, stream: StreamName, data: str) -> None:
         """Take a block of lines."""
         when = datetime.now().astimezone()
-        self.strand.put(lambda: self._call(split_lines(data), self._streams[stream], when), len(data))
+        self.strand.put(lambda: self._call(split_lines(data), cast(IO[str], self._streams[stream]), when), len(data))
 
-    def _call(self, lines: list[str], stream: StandardStream, when: datetime) -> None:
+    def _call(self, lines: list[str], stream: IO[str], when: datetime) -> None:
         for line in lines:
             try:
                 self._function(line, stream, when)

@@ -219,13 +219,15 @@ class BlockTranscript(Transcript):
         self._unwritten = len(outlets)
         for outlet in outlets:
             outlet.strand.put(partial(self._write_block, outlet, before, after))
-        await run_dry({id(outlet.strand): outlet.strand for outlet in outlets}.values(), outlets, patience)
+        await run_dry(tuple({id(outlet.strand): outlet.strand for outlet in outlets}.values()), outlets, patience)
 
     def _taps(self, outlet: Outlet) -> tuple[Sequence[RawTap], Sequence[TextTap]]:
         if outlet.is_text in self._spools:
             return [], []
         spool = self._spools[outlet.is_text] = Spool(self._executor)
-        return ([], [SpoolTap(spool)]) if outlet.is_text else ([SpoolTap(spool)], [])
+        if outlet.is_text:
+            return [], [SpoolTap(spool)]
+        return [SpoolTap(spool)], []
 
     def _write_block(
         self, outlet: Outlet, before: Sequence[tuple[Outlet, Saying]], after: Sequence[tuple[Outlet, Saying]]

@@ -1,0 +1,364 @@
+"""Supervision: one run on this machine, from its start to the last of its processes.
+
+A run always ends: by itself, by its timeouts, or by being stopped. The order at the end is: the exit is
+seen, what is in the pipes is read within a bound, the child is reaped, what it left behind is stopped.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import IO, Any, TypeVar
+
+from taskexp.run.descendants import ProcessTable
+from taskexp.run.engine import Attempt, Output
+from taskexp.run.process import Child, StartError
+from taskexp.run.taps import StreamName
+from taskexp.words.outcome import Ending, Status
+
+DRAIN_SILENCE_SECONDS = 0.25
+"""How long a pipe that outlives the child may be silent before its holder counts as left behind."""
+
+DRAIN_CAP_SECONDS = 1.0
+"""How long such a pipe is read at the most, however much comes."""
+
+OVERDRAFT_BYTES = 1 << 20
+"""What is read after the exit although a stream is congested: more than a pipe can hold."""
+
+KILL_PATIENCE_SECONDS = 2.0
+"""How long a killed tree has to be gone; a process in an uninterruptible sleep may stay longer."""
+
+T = TypeVar("T")
+
+
+class Cause(Enum):
+    """Why a run comes to its end."""
+
+    EXITED = "exited"
+    TIMED_OUT = "timed out"
+    WENT_SILENT = "went silent"
+    STOPPED = "stopped"
+
+
+class Supervision:
+    """One run on this machine, from its start to the last of its processes."""
+
+    def __init__(self, attempt: Attempt, output: Output, host: str) -> None:
+        self._attempt = attempt
+        self._output = output
+        self._host = host
+        self._loop = asyncio.get_running_loop()
+        self._cause: asyncio.Future[Cause] = self._loop.create_future()
+        self._exited = asyncio.Event()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._pipes: dict[StreamName, _Pipe] = {}
+        self._start_time = datetime.now().astimezone()
+        self._started = self._ended = time.monotonic()
+        self._last_output = self._started
+        self._child: Child | None = None
+        self._unwatch: Callable[[], None] | None = None
+
+    # ---- start
+
+    def start(self, table: ProcessTable, stdin: int) -> None:
+        """Start the child. Raises StartError."""
+        ends: list[int] = []
+        try:
+            ends += os.pipe()
+            ends += os.pipe()
+            environ = {**os.environ, **self._attempt.command.env}
+            self._child = Child(
+                self._attempt.command, environ, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table
+            )
+        except OSError as error:
+            _close_all(ends)
+            raise StartError(f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}") from error
+        except BaseException:
+            _close_all(ends)
+            raise
+        finally:
+            os.close(stdin)
+        _close_all([ends[1], ends[3]])
+        self._pipes = {"stdout": _Pipe(self, "stdout", ends[0]), "stderr": _Pipe(self, "stderr", ends[2])}
+
+    # ---- the run
+
+    async def supervise(self) -> Ending:
+        """See the run to its end."""
+        child = self._living_child
+        self._unwatch = child.watch_exit(self._loop, self._saw_exit)
+        self._arm()
+        try:
+            for pipe in self._pipes.values():
+                await pipe.open()
+            cause = await self._cause
+        except asyncio.CancelledError:
+            cause = Cause.STOPPED
+        return await _finish(self._conclude(child, cause))
+
+    def end(self, cause: Cause) -> None:
+        """Begin the end; the first cause stands, and an exit that was not noticed yet comes first."""
+        if self._cause.done():
+            return
+        if cause is not Cause.EXITED and self._living_child.has_exited():
+            cause = Cause.EXITED
+        self._cause.set_result(cause)
+
+    def took(self, stream: StreamName, chunk: bytes) -> None:
+        """Pass on a chunk that a pipe has read, and pause the pipes if the output cannot follow."""
+        self._last_output = self._loop.time()
+        if not self._output.feed(stream, chunk):
+            for pipe in self._pipes.values():
+                pipe.pause()
+            self._output.when_drained(self._resume_soon)
+
+    def _resume_soon(self) -> None:
+        with suppress(RuntimeError):  # the loop has closed: there is nothing to resume
+            self._loop.call_soon_threadsafe(self._resume)
+
+    def _resume(self) -> None:
+        self._last_output = self._loop.time()
+        for pipe in self._pipes.values():
+            pipe.resume()
+
+    def _saw_exit(self) -> None:
+        self._ended = time.monotonic()
+        self._exited.set()
+        self.end(Cause.EXITED)
+
+    def _arm(self) -> None:
+        limits = self._attempt.limits
+        if limits.timeout is not None:
+            self._timers.append(self._loop.call_later(limits.timeout, self.end, Cause.TIMED_OUT))
+        if limits.idle_timeout is not None:
+            self._last_output = self._loop.time()
+            self._timers.append(self._loop.call_later(limits.idle_timeout, self._check_silence, limits.idle_timeout))
+
+    def _check_silence(self, idle_timeout: float) -> None:
+        """End a silent run; one that we have paused ourselves is not silent."""
+        now = self._loop.time()
+        if any(pipe.paused for pipe in self._pipes.values()):
+            self._last_output = now
+        due = self._last_output + idle_timeout
+        if due <= now:
+            self.end(Cause.WENT_SILENT)
+        else:
+            self._timers.append(self._loop.call_at(due, self._check_silence, idle_timeout))
+            del self._timers[:-2]
+
+    # ---- the end
+
+    async def _conclude(self, child: Child, cause: Cause) -> Ending:
+        for timer in self._timers:
+            timer.cancel()
+        unkillable = cause is not Cause.EXITED and not await self._stop_tree(child)
+        leaked = False
+        if not unkillable:
+            leaked = await self._drain_and_reap(child) and cause is Cause.EXITED
+        for pipe in self._pipes.values():
+            pipe.close()
+        return self._ending(child, cause, leaked=leaked, unkillable=unkillable)
+
+    async def _stop_tree(self, child: Child) -> bool:
+        """TERM, a grace, KILL; a stopped process gets CONT to hear the TERM. Returns whether all are gone."""
+        child.signal_tree(signal.SIGTERM, signal.SIGCONT)
+        if await self._gone(child, self._attempt.limits.grace):
+            return True
+        deadline = self._loop.time() + KILL_PATIENCE_SECONDS
+        while self._loop.time() < deadline:
+            child.signal_tree(signal.SIGKILL)
+            if await self._gone(child, 0.2):
+                return True
+        return False
+
+    async def _gone(self, child: Child, seconds: float) -> bool:
+        """Wait until the child and all its descendants are gone."""
+        deadline = self._loop.time() + seconds
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._exited.wait(), seconds)
+        pause = 0.005
+        while child.members() or not self._exited.is_set():
+            left = deadline - self._loop.time()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, 0.1)
+        return True
+
+    async def _drain_and_reap(self, child: Child) -> bool:
+        """Read what is left in the pipes, reap, and stop what was left behind; returns whether there was any."""
+        for pipe in self._pipes.values():
+            pipe.overdraw(OVERDRAFT_BYTES)
+        silent = not await self._drained()
+        child.reap()
+        if not silent and not child.left_group_behind():
+            return False
+        if not silent and await self._group_ended(child):
+            return False
+        for _ in range(10):
+            child.signal_tree(signal.SIGKILL)
+            if not child.members():
+                break
+            await asyncio.sleep(0.02)
+        for pipe in self._pipes.values():
+            pipe.overdraw(OVERDRAFT_BYTES)
+        await self._drained()
+        return True
+
+    async def _drained(self) -> bool:
+        """Wait for the end of both pipes, while data comes, within the cap."""
+        cap = self._loop.time() + DRAIN_CAP_SECONDS
+        quiet_since = self._loop.time()
+        open_pipes = [pipe.closed for pipe in self._pipes.values() if not pipe.closed.done()]
+        while open_pipes:
+            left = min(max(quiet_since, self._last_output) + DRAIN_SILENCE_SECONDS, cap) - self._loop.time()
+            if left <= 0:
+                return False
+            await asyncio.wait(open_pipes, timeout=left)
+            open_pipes = [closed for closed in open_pipes if not closed.done()]
+        return True
+
+    async def _group_ended(self, child: Child) -> bool:
+        """Give helpers of the program (a resource tracker, a pipe's last reader) a moment to end by themselves."""
+        deadline = self._loop.time() + DRAIN_SILENCE_SECONDS
+        while child.left_group_behind():
+            if self._loop.time() >= deadline:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    def kill(self) -> None:
+        """Kill what has not come to its end."""
+        if self._child is not None and self._child.reaped is None:
+            self._child.signal_tree(signal.SIGKILL)
+
+    def destroy(self) -> None:
+        """Kill and reap at once what has not come to its end; nothing to do after `supervise`."""
+        if self._unwatch is not None:
+            with suppress(RuntimeError):  # the loop may be closed already
+                self._unwatch()
+        if self._child is not None and self._child.reaped is None:
+            self._child.destroy()
+        for pipe in self._pipes.values():
+            pipe.close()
+
+    # ---- the record
+
+    @property
+    def _living_child(self) -> Child:
+        if self._child is None:
+            raise AssertionError("supervised before it was started")
+        return self._child
+
+    def _ending(self, child: Child, cause: Cause, *, leaked: bool, unkillable: bool) -> Ending:
+        reaped = child.reap() if child.has_exited() else None
+        if not self._exited.is_set():
+            self._ended = time.monotonic()
+        returncode = reaped.returncode if reaped else None
+        status, error = self._verdict(cause, returncode)
+        if unkillable:
+            error = f"{error or 'stopped'}; process {child.pid} or a descendant did not even end by SIGKILL"
+        return Ending(
+            status,
+            self._start_time,
+            datetime.now().astimezone(),
+            timedelta(seconds=self._ended - self._started),
+            returncode=returncode,
+            error=error,
+            max_rss_bytes=reaped.max_rss_bytes if reaped else None,
+            user_seconds=reaped.user_seconds if reaped else None,
+            system_seconds=reaped.system_seconds if reaped else None,
+            leaked=leaked,
+            host=self._host,
+        )
+
+    def _verdict(self, cause: Cause, returncode: int | None) -> tuple[Status, str | None]:
+        program, limits = self._attempt.command.argv[0], self._attempt.limits
+        match cause:
+            case Cause.TIMED_OUT:
+                return Status.timed_out, f"{program} ran longer than its timeout of {limits.timeout:g} s"
+            case Cause.WENT_SILENT:
+                return Status.timed_out, f"{program} printed nothing for {limits.idle_timeout:g} s"
+            case Cause.STOPPED:
+                return Status.interrupted, f"{program} was stopped"
+            case Cause.EXITED if returncode is None:
+                return Status.lost, f"the exit status of {program} was taken by somebody else (is SIGCHLD ignored?)"
+            case Cause.EXITED:
+                return (Status.succeeded if returncode == 0 else Status.failed), None
+
+
+class _Pipe(asyncio.Protocol):
+    """One of the child's pipes, read in whole chunks by asyncio's transport."""
+
+    def __init__(self, supervision: Supervision, stream: StreamName, descriptor: int) -> None:
+        self._supervision = supervision
+        self._stream: StreamName = stream
+        self._file: IO[bytes] | None = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - the transport closes it
+        self._transport: asyncio.ReadTransport | None = None
+        self._overdraft_bytes = 0
+        self.paused = False
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def open(self) -> None:
+        """Begin to read."""
+        await asyncio.get_running_loop().connect_read_pipe(lambda: self, self._file)
+
+    def pause(self) -> None:
+        """Stop reading, so that the pipe fills and the program waits."""
+        if self._transport is not None and not self.paused and self._overdraft_bytes <= 0:
+            self.paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and self.paused:
+            self.paused = False
+            self._transport.resume_reading()
+
+    def overdraw(self, size: int) -> None:
+        """Read up to `size` bytes more even if the output is congested: the program is over."""
+        self._overdraft_bytes = size
+        self.resume()
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._transport is not None:
+            with suppress(RuntimeError):  # the loop may be closed already
+                self._transport.close()
+        elif self._file is not None:
+            self._file.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        if isinstance(transport, asyncio.ReadTransport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on a chunk."""
+        self._overdraft_bytes -= len(data)
+        self._supervision.took(self._stream, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note the end of the pipe."""
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
+async def _finish(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for work that must come to its end, whatever is cancelled meanwhile; the work bounds itself."""
+    task = asyncio.ensure_future(work)
+    while True:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.done():
+                raise
+
+
+def _close_all(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
