@@ -238,7 +238,7 @@ def _checked_cwd(cwd: object) -> str | None:
         return None
     path = os.fspath(cast("str | os.PathLike[str]", cwd)) if isinstance(cwd, str | os.PathLike) else None
     if not isinstance(path, str):
-        raise ArgumentTypeError(f"cwd is the path of a folder, not {type(cwd).__name__} ({cwd!r})")
+        raise ArgumentTypeError(f"cwd is the path of a folder, not {cwd!r}")
     if not path:
         raise ArgumentValueError("cwd is empty; give the path of a folder, or None for the driver's own")
     return checked_text(path, "cwd")
@@ -251,4 +251,4 @@ def _checked_stdin(stdin: object) -> str | bytes | os.PathLike[str] | None:
         path = cast("os.PathLike[str]", stdin)
         if isinstance(os.fspath(path), str):
             return path
-    raise ArgumentTypeError(f"stdin is text, bytes or a path, not {type(stdin).__name__} ({stdin!r})")
+    raise ArgumentTypeError(f"stdin is text, bytes or a path, not {stdin!r}")

@@ -221,9 +221,9 @@ class AsyncTaskExecutable(Executable):
         return self._finished_result()
 
 
-async def _despite_cancel(over: "asyncio.Future[None]") -> None:
+async def _despite_cancel(over: asyncio.Event) -> None:
     """Wait for a run's end, which is bounded by its grace, whatever is cancelled meanwhile."""
-    while not over.done():
+    while not over.is_set():
         try:
             await over.wait()
         except asyncio.CancelledError:

@@ -35,9 +35,13 @@ def checked_value(value: object, where: str) -> Value:
             checked_text(text, where)
             return path
     raise ArgumentTypeError(
-        f"{where}: a value is a str, int, float, bool, path or None, not {type(value).__name__} ({value!r}); "
+        f"{where}: a value is a str, int, float, bool, path or None, not {_kind(value)} ({value!r}); "
         "convert it with str() first"
     )
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
 
 
 def checked_text(text: str, where: str) -> str:

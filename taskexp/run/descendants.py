@@ -20,7 +20,7 @@ _SNAPSHOT_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A living process: its numbers, and its start in clock ticks since boot, which tells it from a reuse of its pid."""
+    """A living process: its numbers, and its start in clock ticks since boot, which no reuse of its pid has."""
 
     pid: int
     parent: int
@@ -64,7 +64,9 @@ class ProcessTable:
             if (each.group == leader and (until_ticks is None or each.start_ticks < until_ticks))
             or wanted in self._environ(each)
         }
-        parents = {member.pid for member in members} | ({leader} if until_ticks is None else set())
+        parents = {member.pid for member in members}
+        if until_ticks is None:
+            parents.add(leader)
         while children := {each for each in young if each.parent in parents} - members:
             members |= children
             parents |= {child.pid for child in children}

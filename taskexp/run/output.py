@@ -79,10 +79,10 @@ async def run_dry(strands: Collection[Strand], outlets: Collection[Outlet], pati
         patience: the most seconds to wait; None has no limit, since a callback may well take its time.
     """
     loop = asyncio.get_running_loop()
-    owed = {_arrival(strand, loop): strand for strand in strands}
+    owed: dict[asyncio.Future[None], Strand] = {_arrival(strand, loop): strand for strand in strands}
     deadline = None if patience is None else time.monotonic() + patience
     while owed:
-        await asyncio.wait(owed, timeout=0.2 if patience is not None else 1.0, return_when=asyncio.ALL_COMPLETED)
+        await asyncio.wait(list(owed), timeout=0.2 if patience is not None else 1.0, return_when=asyncio.ALL_COMPLETED)
         stuck = {id(outlet.strand): outlet for outlet in outlets if outlet.stalled_seconds > STALL_SECONDS}
         owed = {arrival: strand for arrival, strand in owed.items() if not arrival.done()}
         if deadline is not None and time.monotonic() > deadline:

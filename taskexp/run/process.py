@@ -14,6 +14,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -219,14 +220,10 @@ def _open_pidfd(pid: int) -> int:
 
 
 def _wait_in_thread(pid: int, loop: AbstractEventLoop, callback: Callable[[], None]) -> None:
-    try:
+    with suppress(ChildProcessError):  # reaped meanwhile: it is over all the same
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    except ChildProcessError:  # reaped meanwhile: it is over all the same
-        pass
-    try:
+    with suppress(RuntimeError):  # the loop has closed: nobody waits any more
         loop.call_soon_threadsafe(callback)
-    except RuntimeError:  # the loop has closed: nobody waits any more
-        return
 
 
 def _nothing() -> None:

@@ -213,7 +213,9 @@ class Supervision:
         """Wait for the end of both pipes, while data comes, within the cap."""
         cap = self._loop.time() + DRAIN_CAP_SECONDS
         quiet_since = self._loop.time()
-        open_pipes = [pipe.closed for pipe in self._pipes.values() if not pipe.closed.done()]
+        open_pipes: list[asyncio.Future[None]] = [
+            pipe.closed for pipe in self._pipes.values() if not pipe.closed.done()
+        ]
         while open_pipes:
             left = min(max(quiet_since, self._last_output) + DRAIN_SILENCE_SECONDS, cap) - self._loop.time()
             if left <= 0:
