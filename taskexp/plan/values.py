@@ -21,6 +21,7 @@ def checked_value(value: object, where: str) -> Value:
     Numbers of other libraries (numpy's, say) become int or float: by their text, so that a float32 of
     0.1 stays 0.1.
     """
+    kind = type(value).__name__
     if isinstance(value, str):
         return checked_text(str.__str__(value), where)
     if value is None or isinstance(value, bool):
@@ -35,13 +36,9 @@ def checked_value(value: object, where: str) -> Value:
             checked_text(text, where)
             return path
     raise ArgumentTypeError(
-        f"{where}: a value is a str, int, float, bool, path or None, not {_kind(value)} ({value!r}); "
+        f"{where}: a value is a str, int, float, bool, path or None, not {kind} ({value!r}); "
         "convert it with str() first"
     )
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
 
 
 def checked_text(text: str, where: str) -> str:
