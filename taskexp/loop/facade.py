@@ -6,6 +6,7 @@ loop, if it has one (a notebook), is never used; it is blocked while the facade 
 
 import asyncio
 import queue
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from taskexp.loop.options import ExecuteOptions
 from taskexp.loop.run import Run
 from taskexp.loop.sweep import Sweep
-from taskexp.run.strand import Job, Strand
+from taskexp.run.strand import THREAD_PREFIX, Job, Strand, on_own_thread
 from taskexp.words.errors import ExecutableStateError
 from taskexp.words.outcome import RunResult
 
@@ -53,7 +54,8 @@ class Facade:
         self._told = False
 
     def __del__(self) -> None:
-        self._stop_portal()
+        if self._portal is not None:
+            self.drop()
 
     # ---- the loop
 
@@ -107,7 +109,7 @@ class Facade:
     def close(self) -> None:
         """Stop what is running, and give everything back; a stop that a signal caused stays quiet here."""
         sweep = self.sweep
-        if sweep.finished:
+        if sweep.finished and self._portal is None:
             return
         if self._last is not None:
             sweep.pass_by(self._last)
@@ -116,6 +118,13 @@ class Facade:
             sweep.turnstile.wait(lambda: sweep.load == 0)
         sweep.stopping = True
         self._give_back()
+
+    def drop(self) -> None:
+        """Close because nobody holds the loop any more; on a thread of ours, which must not wait, by another one."""
+        if on_own_thread():
+            threading.Thread(target=self.close, name="taskexp closes", daemon=True).start()
+        else:
+            self.close()
 
     # ---- runs
 
@@ -148,6 +157,8 @@ class Facade:
             sweep.turnstile.wait(lambda: sweep.stopped or (run.result is not None and not sweep.stopping))
             if not sweep.finished:
                 self._leave_if_interrupted()
+        if sweep.finished and not sweep.load:
+            self._stop_portal()  # it was started again for a run after the end of the loop
         if run.result is None:
             raise ExecutableStateError(f"the executable of index {run.point.index} has not run; call execute first")
         return run.result
@@ -178,7 +189,7 @@ class Facade:
     def _start_portal(self) -> None:
         from anyio.from_thread import start_blocking_portal
 
-        self._portal = start_blocking_portal("asyncio", name="taskexp-loop")
+        self._portal = start_blocking_portal("asyncio", name=THREAD_PREFIX + "loop")
         portal = self._portal.__enter__()
         portal.call(self._attach)
 

@@ -51,7 +51,7 @@ class Loop(ABC):
 
     def __del__(self) -> None:
         if (facade := getattr(self, "_facade", None)) is not None and not self._async_begun:
-            facade.close()
+            facade.drop()
 
     def __iter__(self) -> Self:
         if self._async_begun:

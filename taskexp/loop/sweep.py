@@ -56,7 +56,7 @@ class Sweep:
     def __init__(self, grid: Grid, options: LoopOptions, engine: Engine) -> None:
         self.options = options
         self.turnstile = Turnstile()
-        self.writers = ThreadPool("taskexp-writer")
+        self.writers = ThreadPool("writer")
         self.outlets = Outlets(self.writers)
         self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, self.turnstile.notify)
         self.failure: RunFailed | None = None
@@ -67,7 +67,7 @@ class Sweep:
         self.progress = Progress(self.outlets, grid.size, options.start, shown=False)
         self._grid = grid
         self._engine = engine
-        self._callback_thread = ThreadPool("taskexp-callback", max_threads=1)
+        self._callback_thread = ThreadPool("callback", max_threads=1)
         self.callbacks = Strand(self._callback_thread)
         self._summary = Summary(grid.size)
         self._position = options.start
@@ -304,6 +304,8 @@ class Sweep:
     def _settle(self, run: Run, ending: Ending) -> None:
         """Publish a run's result; loop."""
         run.result = result = run.conclude(ending)
+        if self.finished and result.status not in (Status.succeeded, Status.interrupted):
+            self.outlets.notify(f"taskexp: index {result.index}, {result.describe()}: {run.command_line()}")
         self._summary.add(result, run.command_line())
         self.progress.count(result.status, advance=not run.counted)
         run.counted = True

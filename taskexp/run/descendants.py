@@ -80,9 +80,10 @@ class ProcessTable:
             self._read_at = now
 
     def _environ(self, process: Process) -> bytes:
-        if process not in self._environs:
-            self._environs[process] = _read(f"/proc/{process.pid}/environ")
-        return self._environs[process]
+        environ = self._environs.get(process)
+        if environ is None:  # no second look-up: a signal handler may refresh the table meanwhile
+            environ = self._environs[process] = _read(f"/proc/{process.pid}/environ")
+        return environ
 
 
 def is_alive(process: Process) -> bool:

@@ -22,6 +22,7 @@ from types import FrameType
 from typing import TextIO, TypeAlias
 
 from taskexp.run.outlet import Outlet, Outlets, terminal_device
+from taskexp.run.strand import THREAD_PREFIX
 
 QUESTION = "Interrupt received. Do you want to exit? (yes/no): "
 WITHDRAWN_SECONDS = 0.1
@@ -198,7 +199,7 @@ class _Question:
         self._outlet: Outlet = outlets.of(sys.stderr)
         self._answered = answered
         self._wanted = True
-        self._thread = threading.Thread(target=self._ask, name="taskexp-question", daemon=True)
+        self._thread = threading.Thread(target=self._ask, name=THREAD_PREFIX + "question", daemon=True)
 
     def start(self) -> None:
         """Show the question."""

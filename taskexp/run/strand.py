@@ -19,8 +19,16 @@ HIGH_BYTES = 1 << 20
 LOW_BYTES = 1 << 18
 """A paused producer goes on when no more than this is waiting."""
 
+THREAD_PREFIX = "taskexp-"
+"""How the names of all our threads begin."""
+
 MAX_THREADS = 16
 """The most streams that can block at once before others have to wait for them."""
+
+
+def on_own_thread() -> bool:
+    """Tell whether this is one of our threads: the garbage collector may drop a user's object on any."""
+    return threading.current_thread().name.startswith(THREAD_PREFIX)
 
 
 class Executor(Protocol):
@@ -38,12 +46,12 @@ class ThreadPool:
     ending; `concurrent.futures` joins its threads at exit and would hang.
 
     Args:
-        name: the beginning of the threads' names.
+        name: the threads' name, behind `THREAD_PREFIX`.
         max_threads: the most threads at a time.
     """
 
     def __init__(self, name: str, max_threads: int = MAX_THREADS) -> None:
-        self._name = name
+        self._name = THREAD_PREFIX + name
         self._max_threads = max_threads
         self._condition = threading.Condition()
         self._turns: deque[Job] = deque()
