@@ -14,6 +14,7 @@ from typing import Any
 from taskexp.loop.options import ExecuteOptions
 from taskexp.loop.run import Run
 from taskexp.loop.sweep import Sweep
+from taskexp.loop.turnstile import SIGNAL_POLL_SECONDS
 from taskexp.run.strand import THREAD_PREFIX, Job, Strand, on_own_thread
 from taskexp.words.errors import ExecutableStateError
 from taskexp.words.outcome import RunResult
@@ -31,12 +32,19 @@ class Mailbox:
 
     def serve(self) -> None:
         """Run jobs as they come, until `close`."""
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next()) is not None:
             job()
 
     def close(self) -> None:
         """Let `serve` return."""
         self._jobs.put(None)
+
+    def _next(self) -> Job | None:
+        while True:
+            try:
+                return self._jobs.get(timeout=SIGNAL_POLL_SECONDS)
+            except queue.Empty:  # the interpreter has had its chance to run a signal handler
+                continue
 
 
 class Facade:
@@ -99,7 +107,7 @@ class Facade:
     def finish(self) -> None:
         """Wait for the runs that are left and give everything back."""
         sweep = self.sweep
-        sweep.turnstile.wait(lambda: sweep.stopped if sweep.stopping else sweep.load == 0)
+        sweep.turnstile.wait(lambda: sweep.stopped if sweep.stopping else sweep.load == 0 and sweep.interrupt.heard)
         if sweep.stopping:
             self._told = True
             self._leave()

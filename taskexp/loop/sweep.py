@@ -108,7 +108,7 @@ class Sweep:
         """Tell whether a waiting face has something to do: a slot is free, or all is over."""
         if self.stopping:
             return self.stopped
-        return self.exhausted or (self.load < self.options.max_workers and self.interrupt.phase is Phase.CALM)
+        return self.exhausted or (self.load < self.options.max_workers and self.interrupt.calm)
 
     def end_iteration(self) -> None:
         """Learn that no more points are asked for; the last run to end finishes the sweep. Async face."""

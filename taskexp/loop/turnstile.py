@@ -7,7 +7,16 @@ condition already holds.
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
+
+
+SIGNAL_POLL_SECONDS = 0.1
+"""How long the main thread may stay deaf to a signal.
+
+A signal that arrives in the instant before a lock is taken, or that the kernel hands to another thread, does
+not interrupt the wait: Python's handler runs only when the main thread comes back to the interpreter.
+"""
 
 
 class Turnstile:
@@ -19,10 +28,13 @@ class Turnstile:
 
     def wait(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
         """Block this thread until `ready()`; returns it, False after `timeout` seconds."""
-        if ready():
-            return True
-        with self._condition:
-            return self._condition.wait_for(ready, timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not ready():
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            with self._condition:
+                self._condition.wait_for(ready, SIGNAL_POLL_SECONDS)
+        return True
 
     async def arrive(self, ready: Callable[[], bool]) -> None:
         """Suspend this coroutine until `ready()`; on the event loop's thread."""

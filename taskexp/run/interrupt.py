@@ -16,7 +16,8 @@ import signal
 import sys
 import threading
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from enum import Enum
 from types import FrameType
 from typing import TextIO, TypeAlias
@@ -70,7 +71,7 @@ class Interrupt:
         outlets: where the question is shown.
         stop: begins to stop everything; called on the event loop.
         kill: kills everything at once; called from the signal handler.
-        resumed: called on the event loop when the answer was no.
+        changed: called on the event loop when the phase has changed, or nothing came of a signal.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Interrupt:
         outlets: Outlets,
         stop: Callable[[], None],
         kill: Callable[[], None],
-        resumed: Callable[[], None],
+        changed: Callable[[], None],
     ) -> None:
         self.phase = Phase.CALM
         self.number: int | None = None
@@ -86,15 +87,26 @@ class Interrupt:
         self._outlets = outlets
         self._stop = stop
         self._kill = kill
-        self._resumed = resumed
+        self._changed = changed
         self._loop: AbstractEventLoop | None = None
         self._question: _Question | None = None
-        self._early: list[int] = []
+        self._noted: deque[int] = deque()
+        self._processing = False
 
     @property
     def stopping(self) -> bool:
         """Whether the loop is being stopped, or was."""
         return self.phase in (Phase.STOPPING, Phase.STOPPED)
+
+    @property
+    def calm(self) -> bool:
+        """Whether no signal has come that is not dealt with, so that new runs may start."""
+        return self.phase is Phase.CALM and self.heard
+
+    @property
+    def heard(self) -> bool:
+        """Whether every signal that came has been dealt with, or asked about."""
+        return not self._noted and not self._processing
 
     def install(self) -> None:
         """Take the signals over; in the main thread only, elsewhere nothing happens. Ignored ones stay ignored."""
@@ -113,12 +125,13 @@ class Interrupt:
     def attach(self, loop: AbstractEventLoop) -> None:
         """Learn the event loop that decides; signals noted before it was there are brought to it."""
         self._loop = loop
-        early, self._early = self._early, []
-        for number in early:
-            self._receive(number)
+        self._process()
 
     def remove(self) -> None:
-        """Give the signals back; in the main thread the handlers are restored at once."""
+        """Give the signals back; in the main thread the handlers are restored at once.
+
+        A signal that came too late to be dealt with here is raised again, for whoever was there before.
+        """
         self._drop_question()
         for number in self.previous:
             desk = signal.getsignal(number)
@@ -127,6 +140,8 @@ class Interrupt:
             desk.guests.remove(self)
             if not desk.guests and threading.current_thread() is threading.main_thread():
                 signal.signal(number, _restorable(desk.previous))
+        for number in _drained(self._noted):
+            signal.raise_signal(number)
 
     def conclude(self) -> int | None:
         """Learn that everything is stopped; returns the signal that was the cause, if one was."""
@@ -142,14 +157,21 @@ class Interrupt:
         if self.phase is Phase.STOPPING:
             self._kill()
             return True
-        if self._loop is None:
-            self._early.append(number)
-            return True
-        try:
-            self._loop.call_soon_threadsafe(self._receive, number)
-        except RuntimeError:  # the event loop is closed: the loop was dropped without being closed
-            return False
+        self._noted.append(number)
+        if self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._process)
+            except RuntimeError:  # the event loop is closed: the loop was dropped without being closed
+                self._noted.clear()
+                return False
         return True
+
+    def _process(self) -> None:
+        self._processing = True
+        for number in _drained(self._noted):
+            self._receive(number)
+        self._processing = False
+        self._changed()
 
     def _receive(self, number: int) -> None:
         if self.stopping:
@@ -178,7 +200,7 @@ class Interrupt:
             self._begin_stop(signal.SIGINT)
         else:
             self.phase = Phase.CALM
-            self._resumed()
+            self._changed()
 
     def _begin_stop(self, number: int) -> None:
         self._drop_question()
@@ -270,6 +292,15 @@ def may_ask() -> bool:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except OSError:
         return False
+
+
+def _drained(noted: deque[int]) -> Iterator[int]:
+    """Take the signals one by one; two threads may do so at once, and each gets its own."""
+    while True:
+        try:
+            yield noted.popleft()
+        except IndexError:
+            return
 
 
 def call_handler(handler: Handler, number: int, frame: FrameType | None) -> None:
