@@ -288,3 +288,28 @@ for exe in taskexp.Task("true").arg(None, range(9)).executable_loop(use_tqdm=Fal
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == -signal.SIGINT
     assert done.stdout == "body went on 0\n"
+
+
+def test_signals_to_the_drivers_group_do_not_strike_a_run_that_is_being_started(tmp_path: Path) -> None:
+    """Between fork and exec a child is in the driver's group, and Ctrl-C is sent to that group."""
+    script = tmp_path / "driver.py"
+    script.write_text("""
+import collections, os, signal, time, taskexp
+os.setpgrp()
+signal.signal(signal.SIGUSR1, lambda *_: None)
+hammer = os.fork()
+if not hammer:
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    while os.getppid() != 1:
+        os.killpg(0, signal.SIGUSR1)
+        time.sleep(0.0005)
+    os._exit(0)
+try:
+    results = taskexp.Task("/bin/true").arg(None, range(300)).run(max_workers=2, ostreams=[], use_tqdm=False)
+finally:
+    os.kill(hammer, signal.SIGKILL)
+    os.waitpid(hammer, 0)
+print(collections.Counter(str(result.status) for result in results))
+""")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "Counter({'succeeded': 300})\n", done.stdout + done.stderr

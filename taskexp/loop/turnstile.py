@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 
-
 SIGNAL_POLL_SECONDS = 0.1
 """How long the main thread may stay deaf to a signal.
 
