@@ -168,7 +168,9 @@ class Child:
             return Reaped()
         unit = 1024 if HAS_PROC else 1  # Linux counts ru_maxrss in KiB, macOS in bytes
         never_ran = HAS_PROC and os.WIFSIGNALED(status) and usage.ru_minflt + usage.ru_majflt == 0
-        return Reaped(os.waitstatus_to_exitcode(status), usage.ru_maxrss * unit, usage.ru_utime, usage.ru_stime)
+        return Reaped(
+            os.waitstatus_to_exitcode(status), never_ran, usage.ru_maxrss * unit, usage.ru_utime, usage.ru_stime
+        )
 
 
 def _spawn(command: Command, env: Mapping[str, str], stdin: int, stdout: int, stderr: int) -> "subprocess.Popen[bytes]":

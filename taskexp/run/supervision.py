@@ -256,6 +256,13 @@ class Supervision:
             raise AssertionError("supervised before it was started")
         return self._child
 
+    @property
+    def never_ran(self) -> bool:
+        """Whether a signal to the driver's group struck the child before it became the program: start it again."""
+        child = self._child
+        exited = self._cause.done() and self._cause.result() is Cause.EXITED
+        return exited and child is not None and child.reaped is not None and child.reaped.never_ran
+
     def _ending(self, child: Child, cause: Cause, *, leaked: bool, unkillable: bool) -> Ending:
         reaped = child.reap() if child.has_exited() else None
         if not self._exited.is_set():
