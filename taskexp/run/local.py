@@ -24,17 +24,20 @@ class LocalEngine:
 
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end; see `Engine.run`."""
-        supervision = Supervision(attempt, output, self._host)
-        try:
-            supervision.start(self._table, self._open_stdin(attempt.command))
-        except StartError as error:
-            return Ending.unstarted(Status.not_started, str(error), self._host)
-        self._supervisions[attempt] = supervision
-        try:
-            return await supervision.supervise()
-        finally:
-            supervision.destroy()
-            del self._supervisions[attempt]
+        while True:
+            supervision = Supervision(attempt, output, self._host)
+            try:
+                supervision.start(self._table, self._open_stdin(attempt.command))
+            except StartError as error:
+                return Ending.unstarted(Status.not_started, str(error), self._host)
+            self._supervisions[attempt] = supervision
+            try:
+                ending = await supervision.supervise()
+            finally:
+                supervision.destroy()
+                del self._supervisions[attempt]
+            if not supervision.never_ran:
+                return ending
 
     def stop(self, attempt: Attempt) -> None:
         """End a run gracefully; see `Engine.stop`."""
