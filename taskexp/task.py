@@ -245,10 +245,21 @@ def _checked_cwd(cwd: object) -> str | None:
 
 
 def _checked_stdin(stdin: object) -> str | bytes | os.PathLike[str] | None:
-    if stdin is None or isinstance(stdin, str | bytes):
+    if stdin is None or isinstance(stdin, bytes):
         return stdin
+    if isinstance(stdin, str):
+        return _checked_stdin_text(stdin)
     if isinstance(stdin, os.PathLike):
         path = cast("os.PathLike[str]", stdin)
-        if isinstance(os.fspath(path), str):
+        if isinstance(text := os.fspath(path), str):
+            checked_text(text, "stdin")
             return path
     raise ArgumentTypeError(f"stdin is text, bytes or a path, not {stdin!r}")
+
+
+def _checked_stdin_text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ArgumentValueError("stdin: the text has lone surrogates, which UTF-8 cannot carry; give bytes") from None
+    return text

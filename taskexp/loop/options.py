@@ -85,7 +85,11 @@ def checked_streams(ostreams: Sequence[IO[Any]] | None) -> tuple[IO[Any], ...]:
     """Check a list of streams; None is today's `sys.stdout`, looked up at the call."""
     if ostreams is None:
         return (sys.stdout,)
-    if callable(getattr(ostreams, "write", None)) or not isinstance(ostreams, Iterable):
+    if (
+        isinstance(ostreams, str | bytes)
+        or callable(getattr(ostreams, "write", None))
+        or not isinstance(ostreams, Iterable)
+    ):
         raise ArgumentTypeError(f"ostreams is a list of streams, not {ostreams!r}; write [stream]")
     return tuple(checked_stream(stream, "ostreams") for stream in ostreams)
 
@@ -109,6 +113,10 @@ def _checked_grace(value: float) -> float:
 def _checked_number(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ArgumentTypeError(f"{name} is a number of seconds, not {type(value).__name__} ({value!r})")
+    try:
+        value = float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
     if math.isnan(value):
         raise ArgumentValueError(f"{name} is not a number of seconds but NaN; give one")
     return float(value)

@@ -1,11 +1,11 @@
 """Run: one point on its way through a sweep."""
 
-import shlex
 import time
 from collections.abc import Callable
 from datetime import timedelta
 
 from taskexp.loop.options import ExecuteOptions
+from taskexp.plan.command import quote
 from taskexp.plan.grid import Point
 from taskexp.run.engine import Attempt
 from taskexp.run.strand import Strand
@@ -103,4 +103,4 @@ class Run:
         try:
             return self.point.command.display()
         except PointError as error:
-            return f"# {shlex.quote(str(error))}"
+            return f"# {quote(str(error))}"

@@ -6,6 +6,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+_RESERVED = frozenset(
+    ["if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "in"]
+    + ["function", "time", "select", "coproc"]
+)
+_READ_ONLY = frozenset(["UID", "EUID", "PPID", "BASHOPTS", "BASH_VERSINFO", "SHELLOPTS", "_"])
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 
 
@@ -27,9 +32,21 @@ class Command:
 
     def display(self) -> str:
         """Write the command as one line for a shell: the added environment, then the words."""
-        overlay = [f"{name}={quote(value)}" for name, value in self.env.items() if _NAME.match(name)]
-        strange = [quote(f"{name}={value}") for name, value in self.env.items() if not _NAME.match(name)]
-        return " ".join([*overlay, *(["env", *strange] if strange else []), *map(quote, self.argv)])
+        overlay = [f"{name}={quote(value)}" for name, value in self.env.items() if _assignable(name)]
+        strange = [quote(f"{name}={value}") for name, value in self.env.items() if not _assignable(name)]
+        program, *arguments = self.argv
+        words = [_quote_program(program), *map(quote, arguments)]
+        return " ".join([*overlay, *(["env", "--", *strange] if strange else []), *words])
+
+
+def _assignable(name: str) -> bool:
+    return _NAME.match(name) is not None and name not in _READ_ONLY
+
+
+def _quote_program(word: str) -> str:
+    """Quote the first word so that a shell takes it for a program, not for an assignment or a word of its own."""
+    quoted = quote(word)
+    return f"'{word}'" if quoted == word and ("=" in word or word in _RESERVED) else quoted
 
 
 def quote(word: str) -> str:

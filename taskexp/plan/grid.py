@@ -7,7 +7,7 @@ from functools import cached_property
 from taskexp.plan.command import Command
 from taskexp.plan.space import Space
 from taskexp.plan.spec import Axis, Computed, Constant, Kind, Part, Spec
-from taskexp.plan.values import Value, checked_value, text_of
+from taskexp.plan.values import Value, checked_value, count, text_of
 from taskexp.words.errors import PointError, PointIndexError, TaskExpError
 
 
@@ -20,7 +20,7 @@ class Grid:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        self.space = Space(tuple(len(axis.values) for axis in spec.axes))
+        self.space = Space(tuple(count(axis.values) for axis in spec.axes))
         self.size = self.space.size
 
     def point(self, index: int) -> "Point":
@@ -59,6 +59,9 @@ class Point(Mapping[str, Value]):
     def __repr__(self) -> str:
         return f"Point({self.index}, {self._values!r})"
 
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, Point) else NotImplemented
+
     def __hash__(self) -> int:
         return hash(self.id)
 
@@ -78,7 +81,7 @@ class Point(Mapping[str, Value]):
         spec = self._spec
         fields = [f"program\0{word}" for word in spec.program]
         fields += sorted(f"env\0{name}\0{value}" for name, value in spec.env.items())
-        fields += [f"cwd\0{spec.cwd}", f"stdin\0{spec.stdin!r}"]
+        fields += [f"cwd\0{spec.cwd!r}", f"stdin\0{spec.stdin!r}"]
         fields += sorted(self._content())
         return hashlib.blake2b("\1".join(fields).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
@@ -135,7 +138,7 @@ class Point(Mapping[str, Value]):
             return checked_value(part.function(self), f"{where}: the result of {name}")
         except TaskExpError as error:
             raise PointError(str(error)) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PointError(f"{where}: {name} raised {type(error).__name__}: {error}") from error
 
     def _content(self) -> Iterator[str]:

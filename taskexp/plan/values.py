@@ -27,7 +27,7 @@ def checked_value(value: object, where: str) -> Value:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, numbers.Integral):
-        return int(value)
+        return _checked_int(int(value), where)
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
         return float(value) if isinstance(value, float) else float(str(value))
     if isinstance(value, os.PathLike):
@@ -75,3 +75,16 @@ def checked_values(values: object, where: str) -> Sequence[Value]:
 def text_of(value: Value) -> str:
     """Write a value as it stands on the command line; None has no text and is left out by the caller."""
     return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+
+
+def count(values: Sequence[Value]) -> int:
+    """Count the values of an axis; a range may be longer than `len` can say."""
+    return (values[-1] - values[0]) // values.step + 1 if isinstance(values, range) else len(values)
+
+
+def _checked_int(value: int, where: str) -> int:
+    try:
+        str(value)
+    except ValueError as error:
+        raise ArgumentValueError(f"{where}: the int is too long to be written: {error}; give it as a str") from None
+    return value

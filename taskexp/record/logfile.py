@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
+from taskexp.plan.values import checked_text
 from taskexp.run.process import capture
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 
@@ -31,6 +32,8 @@ def create_log_fd(name: str, basedir: str | os.PathLike[str]) -> TextIO:
         ArgumentTypeError, ArgumentValueError: the name is no str, is empty, or leads out of `basedir`.
         OSError: the folder or the file cannot be made.
     """
+    if not isinstance(basedir, str | os.PathLike) or not isinstance(os.fspath(basedir), str):
+        raise ArgumentTypeError(f"create_log_fd: basedir is the path of a folder, not {basedir!r}")
     folder = Path(basedir) / _checked_name(name)
     folder.mkdir(parents=True, exist_ok=True)
     while True:
@@ -52,7 +55,7 @@ def _checked_name(name: object) -> str:
         raise ArgumentValueError(
             f"create_log_fd: {name!r} cannot name a folder under basedir; give a relative name without '..' and ':'"
         )
-    return name
+    return checked_text(name, "create_log_fd: the name")
 
 
 def _head(name: str, now: datetime) -> str:
@@ -74,5 +77,7 @@ def _git_state(folder: str) -> str:
     commit = capture(["git", "rev-parse", "HEAD"], folder, _GIT_SECONDS)
     if commit is None:
         return "(none)"
-    changes = capture(["git", "status", "--porcelain", "--untracked-files=no"], folder, _GIT_SECONDS)
+    changes = capture(
+        ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"], folder, _GIT_SECONDS
+    )
     return commit.strip() + (" with uncommitted changes" if changes else "")
