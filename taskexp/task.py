@@ -3,10 +3,10 @@
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any, Self, cast
+from typing import IO, Any, Self, SupportsIndex, cast
 
 from taskexp.loop.loop import CompletedRuns, ExecutableLoop
-from taskexp.loop.options import LoopOptions, OutputMode, execute_options
+from taskexp.loop.options import LoopOptions, OutputMode, checked_int, execute_options
 from taskexp.plan.grid import Grid, Point
 from taskexp.plan.spec import Spec, checked_env_name
 from taskexp.plan.values import Value, checked_text, checked_value, text_of
@@ -105,15 +105,16 @@ class Task:
         """The number of points; `size` has it where it is above `sys.maxsize`."""
         return self.size
 
-    def __getitem__(self, index: int) -> Point:
+    def __bool__(self) -> bool:
+        return True  # a grid has at least one point; `len` ends at sys.maxsize
+
+    def __getitem__(self, index: SupportsIndex) -> Point:
         """Return point `index`, counted from 0 (a negative one from the end), in time that does not grow with it.
 
         Raises:
             PointIndexError: it lies outside the grid.
         """
-        if isinstance(index, bool) or not isinstance(index, int):
-            raise ArgumentTypeError(f"the index of a point is an int, not {type(index).__name__} ({index!r})")
-        return Grid(self._spec).point(index)
+        return Grid(self._spec).point(checked_int(index, "the index of a point"))
 
     def __iter__(self) -> Iterator[Point]:
         """Go over the points, without running anything."""

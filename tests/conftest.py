@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,10 @@ def nothing_left_behind() -> Iterator[None]:
 
 def children() -> set[int]:
     """Return the pids of our children, zombies included, but for the helpers of multiprocessing."""
-    path = Path("/proc/self/task")
-    pids = {int(pid) for task in path.iterdir() for pid in (task / "children").read_text().split()}
+    pids: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # a thread that has just ended
+            pids.update(map(int, (task / "children").read_text().split()))
     return {pid for pid in pids if b"resource_tracker" not in cmdline(pid)}
 
 

@@ -5,17 +5,21 @@ loop, if it has one (a notebook), is never used; it is blocked while the facade 
 """
 
 import asyncio
+import atexit
 import queue
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import Any
+from weakref import ref
 
 from taskexp.loop.options import ExecuteOptions
 from taskexp.loop.run import Run
 from taskexp.loop.sweep import Sweep
 from taskexp.loop.turnstile import SIGNAL_POLL_SECONDS
 from taskexp.run.strand import THREAD_PREFIX, Job, Strand, on_own_thread
+from taskexp.run.taps import Lane
 from taskexp.words.errors import ExecutableStateError
 from taskexp.words.outcome import RunResult
 
@@ -60,6 +64,7 @@ class Facade:
         self.begun = False
         self._last: Run | None = None
         self._told = False
+        self._at_exit: Callable[[], None] = _nothing
 
     def __del__(self) -> None:
         if self._portal is not None:
@@ -147,15 +152,22 @@ class Facade:
     def perform(self, run: Run, options: ExecuteOptions) -> RunResult:
         """Execute a run to its end; `on_verbose` is called in this thread."""
         mailbox = Mailbox()
-        run.callbacks = Strand(mailbox)
+        escaped: list[BaseException] = []
+
+        def escape(error: BaseException) -> None:
+            escaped.append(error)
+            self.post(self.sweep.stop_run, run)
+
+        run.lane = Lane(Strand(mailbox), escape)
         run.on_settled.append(mailbox.close)
         self.submit(run, options)
-        try:
-            mailbox.serve()
-        except BaseException:  # a callback that raised SystemExit, or Ctrl-C where the signal is not ours
-            self.post(self.sweep.stop_run, run)
-            self.sweep.turnstile.wait(lambda: run.result is not None)
-            raise
+        while run.result is None:
+            try:
+                mailbox.serve()
+            except BaseException as error:  # Ctrl-C where the signal is not ours: after the end of the loop
+                escape(error)
+        if escaped:
+            raise escaped[0]
         return self.await_result(run)
 
     def await_result(self, run: Run) -> RunResult:
@@ -199,7 +211,15 @@ class Facade:
 
         self._portal = start_blocking_portal("asyncio", name=THREAD_PREFIX + "loop")
         portal = self._portal.__enter__()
+        # At the end of the program, while the portal's thread still answers: a finalizer would wait in vain.
+        self._at_exit = partial(_end_at_exit, ref(self))
+        atexit.register(self._at_exit)
         portal.call(self._attach)
+
+    def end_at_exit(self) -> None:
+        """Leave nothing behind when the program ends in the middle of the loop, or of a run after it."""
+        self.sweep.end_at_exit()
+        self._stop_portal()
 
     async def _attach(self) -> None:
         self.sweep.attach(asyncio.get_running_loop())
@@ -207,5 +227,16 @@ class Facade:
     def _stop_portal(self) -> None:
         if self._portal is not None:
             portal, self._portal = self._portal, None
+            atexit.unregister(self._at_exit)
             with suppress(RuntimeError):  # the interpreter is going down
                 portal.__exit__(None, None, None)
+
+
+def _end_at_exit(facade: "ref[Facade]") -> None:
+    """End a facade that is still there; a weak reference, so that being registered keeps nothing alive."""
+    if (alive := facade()) is not None:
+        alive.end_at_exit()
+
+
+def _nothing() -> None:
+    return

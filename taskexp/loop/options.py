@@ -1,10 +1,12 @@
 """Options: what is said to a loop and to `execute`, checked at the call."""
 
 import math
+import numbers
+import operator
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Literal, TypeAlias
+from typing import IO, Any, Literal, SupportsIndex, TypeAlias
 
 from taskexp.run.engine import Limits
 from taskexp.run.outlet import checked_stream
@@ -33,8 +35,8 @@ class LoopOptions:
     output: OutputMode = "group"
 
     def __post_init__(self) -> None:
-        _check_int(self.start, "start")
-        _check_int(self.max_workers, "max_workers")
+        object.__setattr__(self, "start", checked_int(self.start, "start"))
+        object.__setattr__(self, "max_workers", checked_int(self.max_workers, "max_workers"))
         if not 0 <= self.start < self.size:
             raise ArgumentValueError(
                 f"start={self.start} is outside the loop of {self.size} points; give 0 to {self.size - 1}"
@@ -111,17 +113,19 @@ def _checked_grace(value: float) -> float:
 
 
 def _checked_number(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ArgumentTypeError(f"{name} is a number of seconds, not {type(value).__name__} ({value!r})")
     try:
-        value = float(value)
-    except OverflowError:
+        seconds = float(value)
+    except OverflowError:  # an int beyond all floats
         return math.inf if value > 0 else -math.inf
-    if math.isnan(value):
+    if math.isnan(seconds):
         raise ArgumentValueError(f"{name} is not a number of seconds but NaN; give one")
-    return float(value)
+    return seconds
 
 
-def _check_int(value: object, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
+def checked_int(value: object, name: str) -> int:
+    """Bring an integer of whatever library to an int; a bool is none."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise ArgumentTypeError(f"{name} is an int, not {type(value).__name__} ({value!r})")
+    return operator.index(value)

@@ -8,7 +8,7 @@ from taskexp.loop.options import ExecuteOptions
 from taskexp.plan.command import quote
 from taskexp.plan.grid import Point
 from taskexp.run.engine import Attempt
-from taskexp.run.strand import Strand
+from taskexp.run.taps import Lane
 from taskexp.run.transcript import Transcript
 from taskexp.words.errors import ExecutableStateError, PointError
 from taskexp.words.outcome import Ending, RunResult
@@ -26,8 +26,8 @@ class Run:
         self.point = point
         self.transcript = transcript
         self.options: ExecuteOptions | None = None
-        self.callbacks: Strand | None = None
-        """Where its `on_verbose` is called; None is the sweep's own thread."""
+        self.lane: Lane | None = None
+        """Where the user's functions are called for it; None is the sweep's own thread."""
         self.attempt: Attempt | None = None
         self.result: RunResult | None = None
         self.unwanted = False
@@ -59,10 +59,11 @@ class Run:
 
     def conclude(self, ending: Ending) -> RunResult:
         """Make the result from what the engine knows."""
+        point = self.point
         try:
-            params, argv = dict(self.point.params), self.point.argv
+            params, argv = (point.params, point.argv) if point.is_rendered else (dict(point), [])
         except PointError:  # then the command was never made, and the ending says why
-            params, argv = dict(self.point), []
+            params, argv = dict(point), []
         return RunResult(
             status=ending.status,
             returncode=ending.returncode,

@@ -1,6 +1,7 @@
 """Summary: the runs that did not succeed, named at the end of the loop."""
 
 from collections import Counter
+from collections.abc import Callable
 
 from taskexp.words.outcome import RunResult, Status
 
@@ -20,11 +21,11 @@ class Summary:
         self._counts: Counter[Status] = Counter()
         self._entries: list[str] = []
 
-    def add(self, result: RunResult, command_line: str) -> None:
+    def add(self, result: RunResult, command_line: Callable[[], str]) -> None:
         """Take note of a run that ended."""
         self._counts[result.status] += 1
         if result.status not in (Status.succeeded, Status.interrupted) and len(self._entries) < LENGTH:
-            self._entries.append(f"  index {result.index}, {result.describe()}\n    {command_line}")
+            self._entries.append(f"  index {result.index}, {result.describe()}\n    {command_line()}")
 
     def text(self) -> str | None:
         """Write the summary; None if nothing failed. What was stopped on purpose is counted, not named."""

@@ -26,8 +26,10 @@ from taskexp.plan.grid import Grid
 from taskexp.run.engine import Attempt, Engine
 from taskexp.run.interrupt import Interrupt, Phase, call_handler
 from taskexp.run.outlet import Outlets
+from taskexp.run.output import run_dry
 from taskexp.run.progress import Progress
 from taskexp.run.strand import Strand, ThreadPool
+from taskexp.run.taps import Lane
 from taskexp.run.transcript import BlockTranscript, LineTranscript, LiveTranscript, Transcript
 from taskexp.words.errors import PointError, RunFailed
 from taskexp.words.outcome import Ending, Status
@@ -68,7 +70,7 @@ class Sweep:
         self._grid = grid
         self._engine = engine
         self._callback_thread = ThreadPool("callback", max_threads=1)
-        self.callbacks = Strand(self._callback_thread)
+        self._lane = Lane(Strand(self._callback_thread))
         self._summary = Summary(grid.size)
         self._position = options.start
         self._load_lock = threading.Lock()
@@ -85,7 +87,8 @@ class Sweep:
         self._face = face
         self._begun = self._iterating = True
         self.interrupt.install()
-        atexit.register(self._at_exit)
+        if face == "async":
+            atexit.register(self.end_at_exit)
         self.progress = Progress(self.outlets, self._grid.size, self.options.start, shown=self.options.use_tqdm)
 
     def attach(self, loop: AbstractEventLoop) -> None:
@@ -131,7 +134,7 @@ class Sweep:
         self.writers.close()
         self._callback_thread.close()
         self._engine.close()
-        atexit.unregister(self._at_exit)
+        atexit.unregister(self.end_at_exit)
 
     # ---- points
 
@@ -253,14 +256,16 @@ class Sweep:
         """Give the slot back, however the task came to its end."""
         del self._tasks[run]
         error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self.outlets.notify(f"taskexp: error: index {run.point.index}: {error!r}; please report this")
-        if run.result is None:
-            status = Status.lost if error is not None else Status.interrupted
-            self._settle(run, Ending.unstarted(status, repr(error) if error else "the event loop was closed"))
-        for act in run.on_over:
-            act()
-        self._release()
+        try:
+            if error is not None:
+                self.outlets.notify(f"taskexp: error: index {run.point.index}: {error!r}; please report this")
+            if run.result is None:
+                status = Status.lost if error is not None else Status.interrupted
+                self._settle(run, Ending.unstarted(status, repr(error) if error else "the event loop was closed"))
+        finally:
+            for act in run.on_over:
+                act()
+            self._release()
 
     def _drop(self, run: Run, why: str) -> None:
         """End a run that was asked for and will not start."""
@@ -273,24 +278,24 @@ class Sweep:
         options = run.options
         if options is None:
             raise AssertionError("launched before it was claimed")
-        if run.unwanted:
-            return Ending.unstarted(Status.interrupted, "it was stopped before it could start")
+        lane = run.lane or self._lane
+        if not run.point.is_rendered:
+            lane.strand.put(run.point.render)
+            await run_dry([lane.strand], [])
         try:
             run.attempt = Attempt(run.point.command, options.limits)
         except PointError as error:
             ending = Ending.unstarted(Status.not_started, str(error), socket.gethostname())
         else:
-            output = run.transcript.open_output(options.ostreams, options.on_verbose, self.callbacks_of(run))
+            if run.unwanted:
+                return Ending.unstarted(Status.interrupted, "it was stopped before it could start")
+            output = run.transcript.open_output(options.ostreams, options.on_verbose, lane)
             ending = await self._engine.run(run.attempt, output)
         if ending.status is Status.not_started:
             self._tell_not_started(run, options, ending)
         elif ending.status is Status.timed_out:
             self.outlets.notify(f"taskexp: index {run.point.index} timed out: {ending.error}")
         return ending
-
-    def callbacks_of(self, run: Run) -> Strand:
-        """Return where the user's functions are called for a run."""
-        return run.callbacks or self.callbacks
 
     def _tell_not_started(self, run: Run, options: ExecuteOptions, ending: Ending) -> None:
         """Say it where the user looks: in the run's text streams, or else on stderr."""
@@ -306,7 +311,7 @@ class Sweep:
         run.result = result = run.conclude(ending)
         if self.finished and result.status not in (Status.succeeded, Status.interrupted):
             self.outlets.notify(f"taskexp: index {result.index}, {result.describe()}: {run.command_line()}")
-        self._summary.add(result, run.command_line())
+        self._summary.add(result, run.command_line)
         self.progress.count(result.status, advance=not run.counted)
         run.counted = True
         if result.status is not Status.succeeded and run.options is not None and run.options.check:
@@ -362,7 +367,7 @@ class Sweep:
             self.progress.refresh()
             self.loop.call_later(TICK_SECONDS, self._tick)
 
-    def _at_exit(self) -> None:
+    def end_at_exit(self) -> None:
         """Leave nothing behind when the program ends in the middle of the loop."""
         if self.load and self.loop is not None and self.loop.is_running():
             self.post(self.stop)

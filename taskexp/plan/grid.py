@@ -1,7 +1,10 @@
 """Grid: a spec's points by their index, each made when it is asked for."""
 
 import hashlib
+import os
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 
 from taskexp.plan.command import Command
@@ -22,6 +25,17 @@ class Grid:
         self.spec = spec
         self.space = Space(tuple(count(axis.values) for axis in spec.axes))
         self.size = self.space.size
+        self.is_computed = any(isinstance(part, Computed) for part in spec.parts)
+        self.rendering = threading.RLock()
+
+    @cached_property
+    def content(self) -> str:
+        """What all points have in common, as far as it makes their content."""
+        spec = self.spec
+        stdin = spec.stdin if isinstance(spec.stdin, str | bytes | None) else os.fspath(spec.stdin)
+        fields = [f"program\0{word}" for word in spec.program]
+        fields += sorted(f"env\0{name}\0{value}" for name, value in spec.env.items())
+        return "\1".join([*fields, f"cwd\0{spec.cwd!r}", f"stdin\0{stdin!r}"])
 
     def point(self, index: int) -> "Point":
         """Return point `index`, counted from 0; a negative one counts from the end."""
@@ -43,8 +57,8 @@ class Point(Mapping[str, Value]):
     """
 
     def __init__(self, grid: Grid, index: int) -> None:
-        self._spec = grid.spec
-        self._space = grid.space
+        self._grid = grid
+        self._rendering: tuple[dict[str, Value], Command] | PointError | None = None
         self.index = index
 
     def __getitem__(self, name: str) -> Value:
@@ -78,31 +92,32 @@ class Point(Mapping[str, Value]):
     @cached_property
     def fingerprint(self) -> str:
         """The content's full hash, 32 hex digits: what `id` is the head of."""
-        spec = self._spec
-        fields = [f"program\0{word}" for word in spec.program]
-        fields += sorted(f"env\0{name}\0{value}" for name, value in spec.env.items())
-        fields += [f"cwd\0{spec.cwd!r}", f"stdin\0{spec.stdin!r}"]
-        fields += sorted(self._content())
+        fields = [self._grid.content, *sorted(self._content())]
         return hashlib.blake2b("\1".join(fields).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
-    @cached_property
+    @property
     def params(self) -> dict[str, Value]:
-        """Every value of the point by name, computed ones included, in the order of the calls.
+        """Every value of the point by name, computed ones included, in the order of the calls; a fresh dict.
 
         Raises:
             PointError: a function of the point raised, or gave what cannot stand on a command line.
         """
-        return {part.place.name: self._resolve(part) for part in self._spec.parts}
+        return dict(self._rendered()[0])
 
-    @cached_property
+    @property
     def command(self) -> Command:
         """The command of this point. Raises PointError as `params` does."""
-        spec, argv, env = self._spec, list(self._spec.program), dict(self._spec.env)
-        for part, value in zip(spec.parts, self.params.values(), strict=True):
-            argv += part.place.words(value)
-            if part.place.kind is Kind.ENV:
-                env[part.place.key] = text_of(value)
-        return Command(tuple(argv), env, spec.cwd, spec.stdin)
+        return self._rendered()[1]
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether the command is there without calling a function of the point, which is the user's code."""
+        return self._rendering is not None or not self._grid.is_computed
+
+    def render(self) -> None:
+        """Make the command now; a failure is kept for whoever asks for it."""
+        with suppress(PointError):
+            self._rendered()
 
     @property
     def argv(self) -> list[str]:
@@ -114,11 +129,33 @@ class Point(Mapping[str, Value]):
         """The variables added to the environment, as a fresh dict. Raises PointError as `params` does."""
         return dict(self.command.env)
 
+    def _rendered(self) -> tuple[dict[str, Value], Command]:
+        """Make the values and the command, once: a function of the point may give another value next time."""
+        with self._grid.rendering:
+            if self._rendering is None:
+                try:
+                    params = {part.place.name: self._resolve(part) for part in self._grid.spec.parts}
+                    self._rendering = params, self._make_command(params)
+                except PointError as error:
+                    self._rendering = error
+        if isinstance(self._rendering, PointError):
+            raise self._rendering
+        return self._rendering
+
+    def _make_command(self, params: Mapping[str, Value]) -> Command:
+        spec = self._grid.spec
+        argv, env = list(spec.program), dict(spec.env)
+        for part, value in zip(spec.parts, params.values(), strict=True):
+            argv += part.place.words(value)
+            if part.place.kind is Kind.ENV:
+                env[part.place.key] = text_of(value)
+        return Command(tuple(argv), env, spec.cwd, spec.stdin)
+
     @cached_property
     def _values(self) -> dict[str, Value]:
         values: dict[str, Value] = {}
         digits = iter(self._digits)
-        for part in self._spec.parts:
+        for part in self._grid.spec.parts:
             if isinstance(part, Constant):
                 values[part.place.name] = part.value
             elif isinstance(part, Axis):
@@ -127,7 +164,7 @@ class Point(Mapping[str, Value]):
 
     @cached_property
     def _digits(self) -> tuple[int, ...]:
-        return self._space.digits(self.index)
+        return self._grid.space.digits(self.index)
 
     def _resolve(self, part: Part) -> Value:
         if not isinstance(part, Computed):
@@ -144,7 +181,7 @@ class Point(Mapping[str, Value]):
     def _content(self) -> Iterator[str]:
         """Write each constant and loop value with its place, and with its count among equal ones."""
         digits = iter(self._digits)
-        for part in self._spec.parts:
+        for part in self._grid.spec.parts:
             if isinstance(part, Computed):
                 continue
             digit = next(digits) if isinstance(part, Axis) else 0

@@ -78,7 +78,11 @@ class Axis:
     ordinals: tuple[int, ...] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        ordinals = None if isinstance(self.values, range) else _ordinals(text_of(value) for value in self.values)
+        ordinals = (
+            None
+            if isinstance(self.values, range)
+            else _ordinals((value is None, text_of(value)) for value in self.values)
+        )
         object.__setattr__(self, "ordinals", ordinals)
 
 
@@ -193,8 +197,8 @@ def _switch_flag(values: Sequence[Value]) -> str | None:
     return flag if isinstance(flag, str) and flag else None
 
 
-def _ordinals(texts: Iterable[str]) -> tuple[int, ...] | None:
-    seen: dict[str, int] = {}
+def _ordinals(texts: Iterable[tuple[bool, str]]) -> tuple[int, ...] | None:
+    seen: dict[tuple[bool, str], int] = {}
     ordinals: list[int] = []
     for text in texts:
         ordinals.append(seen.get(text, 0))

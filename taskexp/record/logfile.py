@@ -80,4 +80,6 @@ def _git_state(folder: str) -> str:
     changes = capture(
         ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"], folder, _GIT_SECONDS
     )
+    if changes is None:
+        return commit.strip() + " (changes unknown)"
     return commit.strip() + (" with uncommitted changes" if changes else "")

@@ -1,5 +1,6 @@
 """Local: the engine of this machine."""
 
+import asyncio
 import os
 import socket
 import tempfile
@@ -8,9 +9,12 @@ from typing import IO
 from taskexp.plan.command import Command
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
-from taskexp.run.process import StartError
+from taskexp.run.process import BusyError, StartError
 from taskexp.run.supervision import Cause, Supervision
 from taskexp.words.outcome import Ending, Status
+
+BUSY_TRIES = 3
+BUSY_PAUSE_SECONDS = 0.05
 
 
 class LocalEngine:
@@ -24,20 +28,28 @@ class LocalEngine:
 
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end; see `Engine.run`."""
+        busy_tries = BUSY_TRIES
         while True:
             supervision = Supervision(attempt, output, self._host)
             try:
                 supervision.start(self._table, self._open_stdin(attempt.command))
             except StartError as error:
+                if isinstance(error, BusyError) and busy_tries:
+                    busy_tries -= 1
+                    await asyncio.sleep(BUSY_PAUSE_SECONDS)
+                    continue
                 return Ending.unstarted(Status.not_started, str(error), self._host)
-            self._supervisions[attempt] = supervision
-            try:
-                ending = await supervision.supervise()
-            finally:
-                supervision.destroy()
-                del self._supervisions[attempt]
+            ending = await self._supervise(attempt, supervision)
             if not supervision.never_ran:
                 return ending
+
+    async def _supervise(self, attempt: Attempt, supervision: Supervision) -> Ending:
+        self._supervisions[attempt] = supervision
+        try:
+            return await supervision.supervise()
+        finally:
+            supervision.destroy()
+            del self._supervisions[attempt]
 
     def stop(self, attempt: Attempt) -> None:
         """End a run gracefully; see `Engine.stop`."""

@@ -23,13 +23,18 @@ from taskexp.run.descendants import HAS_PROC, MARKER, Process, ProcessTable, is_
 from taskexp.run.diagnosis import why_not_started
 
 HAS_PIDFD = hasattr(os, "pidfd_open")
-_BUSY_TRIES = 4
-_BUSY_PAUSE_SECONDS = 0.05
 _numbers = itertools.count(1)
 
 
 class StartError(Exception):
     """The system could not start a command; the message says what and why."""
+
+
+class BusyError(StartError):
+    """The program's file is open for writing; a moment later it may not be.
+
+    A program that was written just now may still be open in another child that is about to exec.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,26 +180,21 @@ class Child:
 
 def _spawn(command: Command, env: Mapping[str, str], stdin: int, stdout: int, stderr: int) -> "subprocess.Popen[bytes]":
     """Start a command. No preexec_fn, which would turn vfork into a fork of the whole driver."""
-    for tries_left in reversed(range(_BUSY_TRIES)):
-        try:
-            return subprocess.Popen(
-                command.argv,
-                env=env,
-                cwd=command.cwd,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-            )
-        except OSError as error:
-            # A program that was written a moment ago may still be open in another child that is about to exec.
-            if error.errno == errno.ETXTBSY and tries_left:
-                time.sleep(_BUSY_PAUSE_SECONDS)
-                continue
-            raise StartError(why_not_started(command, env, error)) from error
-        except (ValueError, TypeError) as error:
-            raise StartError(f"could not start {command.argv[0]!r}: {error}") from error
-    raise AssertionError("the last try returns or raises")
+    try:
+        return subprocess.Popen(
+            command.argv,
+            env=env,
+            cwd=command.cwd,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    except OSError as error:
+        kind = BusyError if error.errno == errno.ETXTBSY else StartError
+        raise kind(why_not_started(command, env, error)) from error
+    except (ValueError, TypeError) as error:
+        raise StartError(f"could not start {command.argv[0]!r}: {error}") from error
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -169,9 +169,14 @@ class Strand:
                     self._taken = False
                     return
                 size, job = self._jobs.popleft()
-            job()
-            if size:
-                self._settle(size)
+            try:
+                job()
+            except BaseException:  # Ctrl-C in a caller's thread: what is left has its turn all the same
+                self._executor.submit(self._turn)
+                raise
+            finally:
+                if size:
+                    self._settle(size)
 
     def _settle(self, size: int) -> None:
         with self._lock:

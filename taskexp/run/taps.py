@@ -4,6 +4,7 @@ import codecs
 import io
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Literal, Protocol, TypeAlias, cast
 
@@ -143,20 +144,36 @@ class SpoolTap:
         """Nothing is held back here."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Where the user's functions are called, one at a time.
+
+    Args:
+        strand: the thread they have.
+        escape: takes a SystemExit or KeyboardInterrupt that one of them raises; None where there is no
+            caller to give it to.
+    """
+
+    strand: Strand
+    escape: Callable[[BaseException], object] | None = None
+
+
 class CallbackTap:
     """Calls the user's function once per line; the first exception is told, with its traceback.
 
     Args:
         function: the user's `on_verbose`.
-        strand: where it is called.
+        lane: where it is called.
         notify: says lines to the user.
     """
 
-    def __init__(self, function: LineCallback, strand: Strand, notify: Callable[[str], None]) -> None:
-        self.strand = strand
+    def __init__(self, function: LineCallback, lane: Lane, notify: Callable[[str], None]) -> None:
+        self.strand = lane.strand
         self._function = function
+        self._escape = lane.escape
         self._notify = notify
         self._streams = {name: StandardStream(name) for name in STREAM_NAMES}
+        self._escaped = False
         self._failure_told = False
 
     def push(self, stream: StreamName, data: str) -> None:
@@ -166,10 +183,18 @@ class CallbackTap:
 
     def _call(self, lines: list[str], stream: IO[str], when: datetime) -> None:
         for line in lines:
+            if self._escaped:
+                return
             try:
                 self._function(line, stream, when)
             except Exception:  # the user's code decides no run's fate
                 self._tell_failure()
+            except BaseException as error:
+                if self._escape is None:
+                    self._tell_failure()
+                else:
+                    self._escaped = True
+                    self._escape(error)
 
     def _tell_failure(self) -> None:
         if not self._failure_told:

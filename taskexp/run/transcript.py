@@ -14,9 +14,10 @@ from typing import IO, Any, TypeAlias
 from taskexp.run.outlet import Outlet, Outlets
 from taskexp.run.output import RunOutput, run_dry
 from taskexp.run.spool import Spool
-from taskexp.run.strand import Executor, Strand
+from taskexp.run.strand import Executor
 from taskexp.run.taps import (
     CallbackTap,
+    Lane,
     LineCallback,
     OutletTap,
     PrefixedBytesTap,
@@ -61,13 +62,13 @@ class Transcript(ABC):
     def _taps(self, outlet: Outlet) -> tuple[Sequence[RawTap], Sequence[TextTap]]:
         """Make the taps that bring the output to one stream."""
 
-    def open_output(self, streams: Sequence[IO[Any]], on_verbose: LineCallback | None, callbacks: Strand) -> RunOutput:
+    def open_output(self, streams: Sequence[IO[Any]], on_verbose: LineCallback | None, lane: Lane) -> RunOutput:
         """Make the output that the engine feeds.
 
         Args:
             streams: where the output goes.
-            on_verbose: called per line, on the strand `callbacks`.
-            callbacks: where user functions are called.
+            on_verbose: called per line.
+            lane: where it is called.
         """
         raw: list[RawTap] = []
         text: list[TextTap] = []
@@ -77,7 +78,7 @@ class Transcript(ABC):
             raw += raw_taps
             text += text_taps
         if on_verbose is not None:
-            text.append(CallbackTap(on_verbose, callbacks, self._outlets.notify))
+            text.append(CallbackTap(on_verbose, lane, self._outlets.notify))
         self._output = RunOutput(raw, text)
         return self._output
 
