@@ -117,8 +117,8 @@ def _checked_number(value: object, name: str) -> float:
         raise ArgumentTypeError(f"{name} is a number of seconds, not {type(value).__name__} ({value!r})")
     try:
         seconds = float(value)
-    except OverflowError:  # an int beyond all floats
-        return math.inf if value > 0 else -math.inf
+    except OverflowError:  # an int beyond all floats: no limit, as far as anybody can wait
+        return math.inf
     if math.isnan(seconds):
         raise ArgumentValueError(f"{name} is not a number of seconds but NaN; give one")
     return seconds

@@ -34,9 +34,6 @@ from taskexp.run.transcript import BlockTranscript, LineTranscript, LiveTranscri
 from taskexp.words.errors import PointError, RunFailed
 from taskexp.words.outcome import Ending, Status
 
-STOP_PATIENCE_SECONDS = 1.0
-"""How long slow streams and callbacks are waited for once the sweep is being stopped."""
-
 TICK_SECONDS = 0.5
 """How often the bar's clock moves on although no run has ended."""
 
@@ -245,12 +242,16 @@ class Sweep:
 
     async def _see_through(self, run: Run) -> None:
         """Take a run from its start to the last of its words."""
-        ending = await self._execute(run)
-        await run.transcript.end(STOP_PATIENCE_SECONDS if self.stopping else None)
+
+        def hurried() -> bool:
+            return self.stopping or run.unwanted
+
+        ending = await self._execute(run, hurried)
+        await run.transcript.end(hurried)
         self._settle(run, ending)
         if self._face == "sync":
             await self.turnstile.arrive(lambda: run.passed or self.stopping)
-        await run.transcript.write(STOP_PATIENCE_SECONDS if self.stopping else None)
+        await run.transcript.write(hurried)
 
     def _end_task(self, run: Run, task: "asyncio.Task[None]") -> None:
         """Give the slot back, however the task came to its end."""
@@ -274,21 +275,21 @@ class Sweep:
         for act in run.on_over:
             act()
 
-    async def _execute(self, run: Run) -> Ending:
+    async def _execute(self, run: Run, hurried: Callable[[], bool]) -> Ending:
         options = run.options
         if options is None:
             raise AssertionError("launched before it was claimed")
         lane = run.lane or self._lane
         if not run.point.is_rendered:
             lane.strand.put(run.point.render)
-            await run_dry([lane.strand], [])
+            await run_dry([lane.strand], [], hurried)
+        if hurried():
+            return Ending.unstarted(Status.interrupted, "it was stopped before it could start")
         try:
             run.attempt = Attempt(run.point.command, options.limits)
         except PointError as error:
             ending = Ending.unstarted(Status.not_started, str(error), socket.gethostname())
         else:
-            if run.unwanted:
-                return Ending.unstarted(Status.interrupted, "it was stopped before it could start")
             output = run.transcript.open_output(options.ostreams, options.on_verbose, lane)
             ending = await self._engine.run(run.attempt, output)
         if ending.status is Status.not_started:

@@ -6,6 +6,7 @@ and which values it takes: one (`Constant`), a function's (`Computed`) or a loop
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -78,11 +79,7 @@ class Axis:
     ordinals: tuple[int, ...] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        ordinals = (
-            None
-            if isinstance(self.values, range)
-            else _ordinals((value is None, text_of(value)) for value in self.values)
-        )
+        ordinals = None if isinstance(self.values, range) else _ordinals(self.values)
         object.__setattr__(self, "ordinals", ordinals)
 
 
@@ -197,10 +194,12 @@ def _switch_flag(values: Sequence[Value]) -> str | None:
     return flag if isinstance(flag, str) and flag else None
 
 
-def _ordinals(texts: Iterable[tuple[bool, str]]) -> tuple[int, ...] | None:
-    seen: dict[tuple[bool, str], int] = {}
+def _ordinals(values: Iterable[Value]) -> tuple[int, ...] | None:
+    """Count each value among those with the same text; None if all differ."""
+    seen: Counter[tuple[bool, str]] = Counter()
     ordinals: list[int] = []
-    for text in texts:
-        ordinals.append(seen.get(text, 0))
-        seen[text] = ordinals[-1] + 1
+    for value in values:
+        same = (value is None, text_of(value))
+        ordinals.append(seen[same])
+        seen[same] += 1
     return tuple(ordinals) if any(ordinals) else None

@@ -6,6 +6,7 @@ later for a value that the system would refuse.
 
 import numbers
 import os
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import TypeAlias, cast
 
@@ -49,7 +50,8 @@ def checked_text(text: str, where: str) -> str:
         os.fsencode(text)
     except UnicodeEncodeError:
         raise ArgumentValueError(
-            f"{where}: {text!r} cannot be encoded for the system; remove its lone surrogates"
+            f"{where}: {text!r} cannot be encoded as {sys.getfilesystemencoding()}; remove its lone surrogates, "
+            "or run Python with a UTF-8 locale"
         ) from None
     return text
 

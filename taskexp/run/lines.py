@@ -8,6 +8,8 @@ again for each chunk is quadratic, and looks like a hang at a gigabyte.
 import codecs
 
 MAX_LINE_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
+"""What a pipe's transport reads at once; a larger chunk is taken in parts, so that none holds a whole long line."""
 
 
 class RawLines:
@@ -19,6 +21,9 @@ class RawLines:
 
     def push(self, chunk: bytes) -> list[bytes]:
         """Take the next chunk; return blocks that each end with a newline or are a full piece."""
+        if len(chunk) > CHUNK_BYTES:
+            parts = (chunk[start : start + CHUNK_BYTES] for start in range(0, len(chunk), CHUNK_BYTES))
+            return [block for part in parts for block in self.push(part)]
         end = chunk.rfind(b"\n") + 1
         if not end:
             self._keep(chunk)

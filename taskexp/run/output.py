@@ -7,15 +7,21 @@ program, and why no output is ever too large for memory.
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from taskexp.run.lines import TextLines
 from taskexp.run.outlet import Outlet
 from taskexp.run.strand import Job, Strand
 from taskexp.run.taps import RawTap, StreamName, TextTap
 
-STALL_SECONDS = 5.0
+STOP_PATIENCE_SECONDS = 1.0
+"""How long slow streams and callbacks are waited for once a run is being stopped."""
+
+STALL_SECONDS = 2.0
 """A stream that sits in one single write for so long is no longer waited for; what it owes stays queued."""
+
+LOOK_SECONDS = 0.2
+"""How often a wait looks whether a stream is stuck, or the run is being stopped."""
 
 
 class RunOutput:
@@ -67,7 +73,7 @@ class RunOutput:
             text_tap.push(stream, block)
 
 
-async def run_dry(strands: Collection[Strand], outlets: Collection[Outlet], patience: float | None = None) -> None:
+async def run_dry(strands: Collection[Strand], outlets: Collection[Outlet], hurried: Callable[[], bool]) -> None:
     """Wait until the strands have done all that was put so far.
 
     A stream that is stuck in one write for `STALL_SECONDS` is not waited for any longer: what it owes stays
@@ -76,15 +82,18 @@ async def run_dry(strands: Collection[Strand], outlets: Collection[Outlet], pati
     Args:
         strands: what to wait for.
         outlets: the streams that are written on these strands.
-        patience: the most seconds to wait; None has no limit, since a callback may well take its time.
+        hurried: tells whether the run is being stopped: from then on `STOP_PATIENCE_SECONDS` are waited, no more.
+            Before, there is no limit, since a callback may well take its time.
     """
     loop = asyncio.get_running_loop()
     owed: dict[asyncio.Future[None], Strand] = {_arrival(strand, loop): strand for strand in strands}
-    deadline = None if patience is None else time.monotonic() + patience
+    deadline: float | None = None
     while owed:
-        await asyncio.wait(list(owed), timeout=0.2 if patience is not None else 1.0, return_when=asyncio.ALL_COMPLETED)
+        await asyncio.wait(list(owed), timeout=LOOK_SECONDS, return_when=asyncio.ALL_COMPLETED)
         stuck = {id(outlet.strand): outlet for outlet in outlets if outlet.stalled_seconds > STALL_SECONDS}
         owed = {arrival: strand for arrival, strand in owed.items() if not arrival.done()}
+        if deadline is None and hurried():
+            deadline = time.monotonic() + STOP_PATIENCE_SECONDS
         if deadline is not None and time.monotonic() > deadline:
             return
         if owed and all(id(strand) in stuck for strand in owed.values()):

@@ -144,8 +144,10 @@ class Child:
         except ProcessLookupError:
             return False
         except PermissionError:  # macOS says so of a group of zombies
-            return HAS_PROC
-        return True
+            if not HAS_PROC:
+                return False
+        # A zombie keeps the number, too, until init reaps it; in a container nobody may ever do so.
+        return not HAS_PROC or any(member.group == self.pid for member in self.members())
 
     def reap(self) -> Reaped:
         """Take the status and the usage of a child that has exited; never waits."""

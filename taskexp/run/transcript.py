@@ -82,20 +82,20 @@ class Transcript(ABC):
         self._output = RunOutput(raw, text)
         return self._output
 
-    async def end(self, patience: float | None = None) -> None:
+    async def end(self, hurried: Callable[[], bool]) -> None:
         """Deliver what is left of the output once the run is over.
 
         Args:
-            patience: the most seconds to wait for slow streams and callbacks; None has no limit.
+            hurried: tells whether the run is being stopped, so that slow streams and callbacks are not waited for.
         """
         if self._output.empty:
             return
         self._output.finish()
         for outlet in self._targets:
             outlet.strand.put(outlet.flush)
-        await run_dry(self._output.strands, self._targets, patience)
+        await run_dry(self._output.strands, self._targets, hurried)
 
-    async def write(self, patience: float | None = None) -> None:  # noqa: B027 - nothing to do where nothing is kept
+    async def write(self, hurried: Callable[[], bool]) -> None:  # noqa: B027 - nothing to do where nothing is kept
         """Write what was kept for this moment; the run has ended and the body has moved on."""
 
     def write_said(self) -> None:  # noqa: B027 - as above
@@ -153,7 +153,7 @@ class LineTranscript(Transcript):
         for outlet, saying in kept:
             self._say_prefixed(outlet, saying, wait=False)
 
-    async def write(self, patience: float | None = None) -> None:
+    async def write(self, hurried: Callable[[], bool]) -> None:
         """Write what was kept, behind the output."""
         self.write_said()
 
@@ -208,7 +208,7 @@ class BlockTranscript(Transcript):
         for outlet, saying in said:
             say_now(outlet, saying, wait=False)
 
-    async def write(self, patience: float | None = None) -> None:
+    async def write(self, hurried: Callable[[], bool]) -> None:
         """Write the block, on each of its streams in one piece."""
         with self._lock:
             said, self._said = self._said, []
@@ -220,7 +220,7 @@ class BlockTranscript(Transcript):
         self._unwritten = len(outlets)
         for outlet in outlets:
             outlet.strand.put(partial(self._write_block, outlet, before, after))
-        await run_dry(tuple({id(outlet.strand): outlet.strand for outlet in outlets}.values()), outlets, patience)
+        await run_dry(tuple({id(outlet.strand): outlet.strand for outlet in outlets}.values()), outlets, hurried)
 
     def _taps(self, outlet: Outlet) -> tuple[Sequence[RawTap], Sequence[TextTap]]:
         if outlet.is_text in self._spools:
