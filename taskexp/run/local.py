@@ -22,26 +22,37 @@ class LocalEngine:
 
     def __init__(self) -> None:
         self._table = ProcessTable()
+        self._wanted: set[Attempt] = set()
         self._supervisions: dict[Attempt, Supervision] = {}
         self._stdin_files: dict[str | bytes, IO[bytes]] = {}
         self._host = socket.gethostname()
 
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end; see `Engine.run`."""
+        self._wanted.add(attempt)
+        try:
+            return await self._try_until_it_runs(attempt, output)
+        finally:
+            self._wanted.discard(attempt)
+
+    async def _try_until_it_runs(self, attempt: Attempt, output: Output) -> Ending:
         busy_tries = BUSY_TRIES
-        while True:
+        while attempt in self._wanted:
             supervision = Supervision(attempt, output, self._host)
             try:
                 supervision.start(self._table, self._open_stdin(attempt.command))
+            except BusyError as error:
+                if not busy_tries:
+                    return Ending.unstarted(Status.not_started, str(error), self._host)
+                busy_tries -= 1
+                await asyncio.sleep(BUSY_PAUSE_SECONDS)
+                continue
             except StartError as error:
-                if isinstance(error, BusyError) and busy_tries:
-                    busy_tries -= 1
-                    await asyncio.sleep(BUSY_PAUSE_SECONDS)
-                    continue
                 return Ending.unstarted(Status.not_started, str(error), self._host)
             ending = await self._supervise(attempt, supervision)
             if not supervision.never_ran:
                 return ending
+        return Ending.unstarted(Status.interrupted, "it was stopped before it could start", self._host)
 
     async def _supervise(self, attempt: Attempt, supervision: Supervision) -> Ending:
         self._supervisions[attempt] = supervision
@@ -53,6 +64,7 @@ class LocalEngine:
 
     def stop(self, attempt: Attempt) -> None:
         """End a run gracefully; see `Engine.stop`."""
+        self._wanted.discard(attempt)
         if supervision := self._supervisions.get(attempt):
             supervision.end(Cause.STOPPED)
 
