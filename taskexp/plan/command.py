@@ -13,6 +13,7 @@ _RESERVED = frozenset(
 )
 # Variables that bash refuses to assign.
 _READ_ONLY = frozenset(("UID", "EUID", "PPID", "BASHOPTS", "BASH_VERSINFO", "SHELLOPTS", "_"))
+_ESCAPES = {"\\": r"\\", "'": r"\'", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 
 
@@ -64,8 +65,8 @@ def quote(word: str) -> str:
 
 
 def _escape(character: str) -> str:
-    if character in "\\'":
-        return "\\" + character
+    if (letter := _ESCAPES.get(character)) is not None:
+        return letter
     if character.isprintable():
         return character
     # Octal: three digits at most, so that a hex digit that follows is never taken for part of it.
