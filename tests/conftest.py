@@ -37,7 +37,10 @@ def nothing_left_behind() -> Iterator[None]:
     yield
     gc.collect()
     eventually(lambda: not children(), "a child is left")
-    eventually(lambda: not set(threading.enumerate()) - threads, "a thread is left")
+    eventually(
+        lambda: not set(threading.enumerate()) - threads,
+        lambda: f"threads are left: {set(threading.enumerate()) - threads}",
+    )
     eventually(lambda: open_descriptors() <= descriptors, "a descriptor is left")
     assert {number: signal.getsignal(number) for number in SIGNALS} == handlers
 
@@ -68,12 +71,12 @@ def alive(marker: str) -> list[int]:
     return [pid for pid in pids if pid != os.getpid() and marker.encode() in cmdline(pid)]
 
 
-def eventually(holds: Callable[[], bool], otherwise: str, seconds: float = 10.0) -> None:
+def eventually(holds: Callable[[], bool], otherwise: str | Callable[[], str], seconds: float = 10.0) -> None:
     """Wait for a condition with a generous bound; fail with `otherwise` when it never holds."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            pytest.fail(otherwise)
+            pytest.fail(otherwise if isinstance(otherwise, str) else otherwise())
         time.sleep(0.005)
 
 

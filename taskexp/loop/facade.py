@@ -166,6 +166,9 @@ class Facade:
                 mailbox.serve()
             except BaseException as error:  # Ctrl-C where the signal is not ours: after the end of the loop
                 escape(error)
+        run.lane = None  # which refers to us: without the cycle, dropping the last executable is enough
+        if self.sweep.finished:  # a run after the end of the loop: its portal ends with it
+            self.sweep.turnstile.wait(lambda: self.sweep.load == 0)
         if escaped:
             raise escaped[0]
         return self.await_result(run)
@@ -211,8 +214,9 @@ class Facade:
 
         self._portal = start_blocking_portal("asyncio", name=THREAD_PREFIX + "loop")
         portal = self._portal.__enter__()
-        # At the end of the program, while the portal's thread still answers: a finalizer would wait in vain.
-        self._at_exit = partial(_end_at_exit, ref(self))
+        # At the end of the program, while the portal's thread still answers: a finalizer would wait in vain. The
+        # registry holds the portal, too: collected as garbage on its own thread, it could not end itself.
+        self._at_exit = partial(_end_at_exit, ref(self), self._portal)
         atexit.register(self._at_exit)
         portal.call(self._attach)
 
@@ -232,10 +236,13 @@ class Facade:
                 portal.__exit__(None, None, None)
 
 
-def _end_at_exit(facade: "ref[Facade]") -> None:
-    """End a facade that is still there; a weak reference, so that being registered keeps nothing alive."""
+def _end_at_exit(facade: "ref[Facade]", portal: AbstractContextManager[Any]) -> None:
+    """End a facade that is still there; a weak reference, so that being registered does not keep it."""
     if (alive := facade()) is not None:
         alive.end_at_exit()
+    else:
+        with suppress(RuntimeError):
+            portal.__exit__(None, None, None)
 
 
 def _nothing() -> None:
