@@ -7,6 +7,7 @@ loop, if it has one (a notebook), is never used; it is blocked while the facade 
 import asyncio
 import atexit
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -134,6 +135,8 @@ class Facade:
 
     def drop(self) -> None:
         """Close because nobody holds the loop any more; on a thread of ours, which must not wait, by another one."""
+        if sys.is_finalizing():  # what had to be done was done at exit; now no thread answers any more
+            return
         if on_own_thread():
             threading.Thread(target=self.close, name="taskexp closes", daemon=True).start()
         else:
@@ -222,8 +225,10 @@ class Facade:
 
     def end_at_exit(self) -> None:
         """Leave nothing behind when the program ends in the middle of the loop, or of a run after it."""
-        self.sweep.end_at_exit()
-        self._stop_portal()
+        try:
+            self.sweep.end_at_exit()
+        finally:
+            self._stop_portal()
 
     async def _attach(self) -> None:
         self.sweep.attach(asyncio.get_running_loop())

@@ -60,17 +60,33 @@ class ThreadPool:
         self._closed = False
 
     def submit(self, turn: Job) -> None:
-        """Run `turn` soon on one of the threads."""
+        """Run `turn` soon on one of the threads; here and now if no thread is to be had."""
         with self._condition:
             self._turns.append(turn)
             if self._idle >= len(self._turns):
                 self._condition.notify()
                 return
-            if len(self._threads) >= self._max_threads:
+            if len(self._threads) >= self._max_threads or self._start_thread():
                 return
-            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._threads.add(thread)
-        thread.start()
+        while (waiting := self._take_turn()) is not None:
+            waiting()
+
+    def _start_thread(self) -> bool:
+        """Start one thread more; returns whether there is one at all.
+
+        Python 3.12 and newer start none while the interpreter ends, and any system has a limit.
+        """
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return bool(self._threads)
+        self._threads.add(thread)
+        return True
+
+    def _take_turn(self) -> Job | None:
+        with self._condition:
+            return self._turns.popleft() if self._turns else None
 
     def close(self, patience: float = 1.0) -> None:
         """Let the threads end when nothing waits; a thread that is stuck for `patience` seconds is left behind."""
