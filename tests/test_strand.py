@@ -60,7 +60,7 @@ def test_no_more_threads_than_allowed_and_none_is_left() -> None:
 
 
 def test_jobs_run_all_the_same_when_the_system_gives_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(thread: threading.Thread) -> None:
+    def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
