@@ -71,6 +71,10 @@ class Terminal:
         """Read until the screen shows a row that holds a text."""
         self._read(lambda: any(holds in row for row in self.rows), f"a row with {holds!r}", seconds)
 
+    def read_last_row(self, beginning: str, seconds: float = 30) -> None:
+        """Read until the last row of the screen begins with a text."""
+        self._read(lambda: self.rows[-1:] and self.rows[-1].startswith(beginning), f"last row {beginning!r}", seconds)
+
     def wait(self, seconds: float = 30) -> int:
         """Read on until the program has ended; returns its exit code."""
         self._read(lambda: self.process.poll() is not None, "the end of the program", seconds)
