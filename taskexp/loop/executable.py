@@ -89,6 +89,7 @@ class Executable:
             self._say(ostreams, lambda: self._sweep.progress.line() + "\n")
 
     def _say(self, ostreams: Sequence[IO[Any]] | None, saying: Callable[[], str]) -> None:
+        self._sweep.turn_to(self._run)
         self._run.transcript.say(checked_streams(ostreams), saying, wait=self._waits_for_prints)
 
     def _finished_result(self) -> RunResult:

@@ -6,13 +6,15 @@ loop, if it has one (a notebook), is never used; it is blocked while the facade 
 
 import asyncio
 import atexit
+import os
 import queue
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 from weakref import ref
 
 from taskexp.loop.options import ExecuteOptions
@@ -23,6 +25,9 @@ from taskexp.run.strand import THREAD_PREFIX, Job, Strand, on_own_thread
 from taskexp.run.taps import Lane
 from taskexp.words.errors import ExecutableStateError
 from taskexp.words.outcome import RunResult
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
 
 
 class Mailbox:
@@ -52,6 +57,47 @@ class Mailbox:
                 continue
 
 
+class LoopThread:
+    """An event loop in a daemon thread, behind anyio's blocking portal.
+
+    Not `start_blocking_portal`: its generator, collected as garbage on the portal's own thread or in a fork,
+    waits for a thread that cannot answer.
+    """
+
+    def __init__(self) -> None:
+        self._started: Future[BlockingPortal] = Future()
+        self._thread = threading.Thread(target=self._run, name=THREAD_PREFIX + "loop", daemon=True)
+        self._thread.start()
+        self._portal = self._started.result()
+
+    def call(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run a coroutine function there and wait for it."""
+        self._portal.call(function)
+
+    def stop(self) -> None:
+        """End the event loop and its thread."""
+        with suppress(RuntimeError):  # it has ended by itself
+            self._portal.call(self._portal.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        import anyio
+
+        try:
+            anyio.run(self._serve, backend="asyncio")
+        except BaseException as error:
+            if self._started.done():
+                raise
+            self._started.set_exception(error)
+
+    async def _serve(self) -> None:
+        from anyio.from_thread import BlockingPortal
+
+        async with BlockingPortal() as portal:
+            self._started.set_result(portal)
+            await portal.sleep_until_stopped()
+
+
 class Facade:
     """Drives a sweep from a thread that runs no event loop for it.
 
@@ -61,10 +107,12 @@ class Facade:
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
-        self._portal: AbstractContextManager[Any] | None = None
+        self._portal: LoopThread | None = None
         self.begun = False
         self._last: Run | None = None
         self._told = False
+        self._portal_lock = threading.RLock()
+        """Held to open and shut the portal, and to post: executables may be run by several threads."""
         self._at_exit: Callable[[], None] = _nothing
 
     def __del__(self) -> None:
@@ -137,6 +185,8 @@ class Facade:
         """Close because nobody holds the loop any more; on a thread of ours, which must not wait, by another one."""
         if sys.is_finalizing():  # what had to be done was done at exit; now no thread answers any more
             return
+        if os.getpid() != self.sweep.pid:  # a fork of the driver: the runs and the signals are the parent's
+            return
         if on_own_thread():
             threading.Thread(target=self.close, name="taskexp closes", daemon=True).start()
         else:
@@ -162,6 +212,7 @@ class Facade:
             self.post(self.sweep.stop_run, run)
 
         run.lane = Lane(Strand(mailbox), escape)
+        run.served_by = threading.get_ident()
         run.on_settled.append(mailbox.close)
         self.submit(run, options)
         while run.result is None:
@@ -169,6 +220,7 @@ class Facade:
                 mailbox.serve()
             except BaseException as error:  # Ctrl-C where the signal is not ours: after the end of the loop
                 escape(error)
+        run.served_by = None
         run.lane = None  # which refers to us: without the cycle, dropping the last executable is enough
         if self.sweep.finished:  # a run after the end of the loop: its portal ends with it
             self.sweep.turnstile.wait(lambda: self.sweep.load == 0)
@@ -179,21 +231,27 @@ class Facade:
     def await_result(self, run: Run) -> RunResult:
         """Wait for a run's result. Raises as `next_run` does if the sweep is stopped by a signal meanwhile."""
         sweep = self.sweep
+        if run.result is None and (run.served_by == threading.get_ident() or sweep.in_callback()):
+            raise ExecutableStateError(
+                f"on_verbose cannot wait for a result of its own loop (index {run.point.index}); the run waits for it"
+            )
         if run.result is None or sweep.stopping:
             sweep.turnstile.wait(lambda: sweep.stopped or (run.result is not None and not sweep.stopping))
             if not sweep.finished:
                 self._leave_if_interrupted()
-        if sweep.finished and not sweep.load:
-            self._stop_portal()  # it was started again for a run after the end of the loop
+        with self._portal_lock:
+            if sweep.finished and not sweep.load:
+                self._stop_portal()  # it was started again for a run after the end of the loop
         if run.result is None:
             raise ExecutableStateError(f"the executable of index {run.point.index} has not run; call execute first")
         return run.result
 
     def post(self, act: Callable[..., object], *arguments: object) -> None:
         """Have something done on the event loop, which is started for it if need be."""
-        if self._portal is None:
-            self._start_portal()
-        self.sweep.post(act, *arguments)
+        with self._portal_lock:
+            if self._portal is None:
+                self._start_portal()
+            self.sweep.post(act, *arguments)
 
     # ---- the end
 
@@ -213,18 +271,16 @@ class Facade:
         self._stop_portal()
 
     def _start_portal(self) -> None:
-        from anyio.from_thread import start_blocking_portal
-
-        self._portal = start_blocking_portal("asyncio", name=THREAD_PREFIX + "loop")
-        portal = self._portal.__enter__()
-        # At the end of the program, while the portal's thread still answers: a finalizer would wait in vain. The
-        # registry holds the portal, too: collected as garbage on its own thread, it could not end itself.
-        self._at_exit = partial(_end_at_exit, ref(self), self._portal)
+        self._portal = LoopThread()
+        # At the end of the program, while the portal's thread still answers: a finalizer would wait in vain.
+        self._at_exit = partial(_end_at_exit, ref(self))
         atexit.register(self._at_exit)
-        portal.call(self._attach)
+        self._portal.call(self._attach)
 
     def end_at_exit(self) -> None:
         """Leave nothing behind when the program ends in the middle of the loop, or of a run after it."""
+        if os.getpid() != self.sweep.pid:
+            return
         try:
             self.sweep.end_at_exit()
         finally:
@@ -234,20 +290,18 @@ class Facade:
         self.sweep.attach(asyncio.get_running_loop())
 
     def _stop_portal(self) -> None:
-        if self._portal is not None:
-            portal, self._portal = self._portal, None
-            atexit.unregister(self._at_exit)
-            with suppress(RuntimeError):  # the interpreter is going down
-                portal.__exit__(None, None, None)
+        with self._portal_lock:
+            if self._portal is not None:
+                portal, self._portal = self._portal, None
+                atexit.unregister(self._at_exit)
+                portal.stop()
+                self.sweep.close_engine()
 
 
-def _end_at_exit(facade: "ref[Facade]", portal: AbstractContextManager[Any]) -> None:
-    """End a facade that is still there; a weak reference, so that being registered does not keep it."""
+def _end_at_exit(facade: "ref[Facade]") -> None:
+    """End a facade that is still there; a weak reference, so that being registered keeps nothing alive."""
     if (alive := facade()) is not None:
         alive.end_at_exit()
-    else:
-        with suppress(RuntimeError):
-            portal.__exit__(None, None, None)
 
 
 def _nothing() -> None:

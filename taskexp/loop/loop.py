@@ -85,6 +85,7 @@ class Loop(ABC):
             while (run := await self._arriving_run()) is not None:
                 yield AsyncTaskExecutable(self._sweep, run)
         except BaseException:  # GeneratorExit of a break or an error in the body, cancellation while waiting
+            self._pass_last()
             await self.aclose()
             raise
         finally:
@@ -118,6 +119,9 @@ class Loop(ABC):
             self._sweep.stop()
             await self._sweep.until_stopped()
 
+    def _pass_last(self) -> None:  # noqa: B027 - nothing to do where the body executes nothing
+        """Learn that the body has left the run that it was given last."""
+
     @abstractmethod
     def _next_run(self) -> Run | None:
         """Wait, in a thread, for the next run to hand out; None at the end."""
@@ -138,11 +142,14 @@ class ExecutableLoop(Loop):
     async def _arriving_run(self) -> Run | None:
         sweep = self._sweep
         await asyncio.sleep(0)  # lets a task that the body has just started take its slot
-        if self._handed_out is not None:
-            sweep.pass_by(self._handed_out)
+        self._pass_last()
         await sweep.turnstile.arrive(sweep.may_yield)
         self._handed_out = None if sweep.stopping else sweep.take_next()
         return self._handed_out
+
+    def _pass_last(self) -> None:
+        if self._handed_out is not None:
+            self._sweep.pass_by(self._handed_out)
 
 
 class CompletedRuns(Loop):

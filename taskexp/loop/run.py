@@ -30,6 +30,8 @@ class Run:
         """Where the user's functions are called for it; None is the sweep's own thread."""
         self.attempt: Attempt | None = None
         self.result: RunResult | None = None
+        self.served_by: int | None = None
+        """The thread that waits for it and calls the user's functions meanwhile."""
         self.unwanted = False
         """Whether it is to be stopped, or not started at all."""
         self.passed = False

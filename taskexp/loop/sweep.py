@@ -9,6 +9,7 @@ the user's body does (break, raise, be cancelled) meets no scope of ours.
 
 import asyncio
 import atexit
+import os
 import signal
 import socket
 import threading
@@ -24,7 +25,7 @@ from taskexp.loop.summary import Summary
 from taskexp.loop.turnstile import Turnstile
 from taskexp.plan.grid import Grid
 from taskexp.run.engine import Attempt, Engine
-from taskexp.run.interrupt import Interrupt, Phase, call_handler
+from taskexp.run.interrupt import Handler, Interrupt, Phase, call_handler
 from taskexp.run.outlet import Outlets
 from taskexp.run.output import run_dry
 from taskexp.run.progress import Progress
@@ -54,8 +55,10 @@ class Sweep:
 
     def __init__(self, grid: Grid, options: LoopOptions, engine: Engine) -> None:
         self.options = options
+        self.pid = os.getpid()
         self.turnstile = Turnstile()
         self.writers = ThreadPool("writer")
+        self._spoolers = ThreadPool("spool", max_threads=2)  # not the writers: streams that are stuck stall no spool
         self.outlets = Outlets(self.writers)
         self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, self.turnstile.notify)
         self.failure: RunFailed | None = None
@@ -73,6 +76,7 @@ class Sweep:
         self._load_lock = threading.Lock()
         self._queue: deque[Run] = deque()
         self._tasks: dict[Run, asyncio.Task[None]] = {}
+        self._spoken_of: Run | None = None
         self._begun = False
         self._iterating = False
         self._face: Face = "sync"
@@ -130,8 +134,18 @@ class Sweep:
             self.outlets.notify(text)
         self.writers.close()
         self._callback_thread.close()
-        self._engine.close()
+        self._spoolers.close()
+        self.close_engine()
         atexit.unregister(self.end_at_exit)
+
+    def close_engine(self) -> None:
+        """Give back what the engine holds, unless something runs."""
+        if not self.load:
+            self._engine.close()
+
+    def in_callback(self) -> bool:
+        """Tell whether this is the thread that the loop's callbacks are called in."""
+        return self._callback_thread.owns_this_thread()
 
     # ---- points
 
@@ -155,14 +169,35 @@ class Sweep:
         elif run.result is not None:
             self.post(self.turnstile.notify)  # it has ended and waits for this before it writes its block
 
+    def turn_to(self, run: Run) -> None:
+        """Learn which run the body speaks of now, after the loop has passed it by; caller.
+
+        What was said of another one that never started is written: it has had its chance to become a block.
+        """
+        last, self._spoken_of = self._spoken_of, run
+        if last is not None and last is not run and last.passed and not last.claimed:
+            last.transcript.write_said()
+        if self.finished and not run.claimed:
+            atexit.unregister(self._write_rest)
+            atexit.register(self._write_rest)
+
+    def _write_rest(self) -> None:
+        """Write what was said of the last run that never started; at the end of the program."""
+        if self._spoken_of is not None and not self._spoken_of.claimed and os.getpid() == self.pid:
+            self._spoken_of.transcript.write_said()
+            self.writers.close()
+
     # ---- runs
 
     def claim(self, run: Run, options: ExecuteOptions) -> None:
         """Take note of `execute`; caller. Raises ExecutableStateError the second time."""
         run.claim(options)
+        self.turn_to(run)
         run.transcript.place_output()
         with self._load_lock:
             self.load += 1
+        if self.finished and self._face == "async":
+            atexit.register(self.end_at_exit)  # a run after the end of the loop is not to outlive the program
 
     def launch(self, run: Run) -> None:
         """Start a claimed run as soon as there is a slot; loop."""
@@ -207,12 +242,14 @@ class Sweep:
     async def until_stopped(self) -> None:
         """Wait until nothing runs any more after `stop`, whatever is cancelled meanwhile; a stop bounds itself."""
         waiting = asyncio.ensure_future(self.turnstile.arrive(lambda: self.stopped))
+        cancelled: asyncio.CancelledError | None = None
         while not waiting.done():
             try:
                 await asyncio.shield(waiting)
-            except asyncio.CancelledError:
-                if waiting.cancelled():
-                    raise
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled  # only put off, never swallowed: the canceller counts on it
 
     def abandon(self) -> None:
         """Stop everything when nobody is left to wait for it: the loop was dropped, or its event loop is dead."""
@@ -333,6 +370,8 @@ class Sweep:
         self.turnstile.notify()
         if self.load == 0 and not self._iterating and self._face == "async":
             self.finish()
+            self.close_engine()
+            atexit.unregister(self.end_at_exit)
 
     def _count_down(self) -> None:
         with self._load_lock:
@@ -346,13 +385,7 @@ class Sweep:
             previous = self.interrupt.previous
             self.finish()
             if number is not None:
-                self.loop_call_handler(previous.get(number), number)
-
-    def loop_call_handler(self, handler: object, number: int) -> None:
-        """Do in async code what the signal did before: asyncio's own handler cancels the main task."""
-        if number == signal.SIGTERM and handler == signal.SIG_DFL:
-            raise SystemExit(128 + number)
-        call_handler(handler, number, None)  # type: ignore[arg-type]
+                redeliver(previous.get(number), number)
 
     # ---- the rest
 
@@ -361,7 +394,7 @@ class Sweep:
             return LiveTranscript(self.outlets)
         if self.options.output == "line":
             return LineTranscript(self.outlets, index)
-        return BlockTranscript(self.outlets, self.writers)
+        return BlockTranscript(self.outlets, self._spoolers)
 
     def _tick(self) -> None:
         if not self.finished and self.loop is not None:
@@ -370,6 +403,8 @@ class Sweep:
 
     def end_at_exit(self) -> None:
         """Leave nothing behind when the program ends in the middle of the loop."""
+        if os.getpid() != self.pid:
+            return
         if self.load and self.loop is not None and self.loop.is_running():
             self.post(self.stop)
             self.turnstile.wait(lambda: self.load == 0, EXIT_PATIENCE_SECONDS)
@@ -381,3 +416,10 @@ class Sweep:
 def interruption(number: int) -> BaseException:
     """Make the exception that a signal stands for: KeyboardInterrupt, or the exit code 128 + N."""
     return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def redeliver(handler: Handler, number: int) -> None:
+    """Do in async code what the signal did before: asyncio's own handler cancels the main task."""
+    if number == signal.SIGTERM and handler == signal.SIG_DFL:
+        raise SystemExit(128 + number)
+    call_handler(handler, number, None)

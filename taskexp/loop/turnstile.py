@@ -1,8 +1,7 @@
 """Turnstile: a condition that threads and coroutines wait on alike.
 
-The state it guards changes on the event loop's thread, but for counters that a caller's thread raises
-under the turnstile's own lock. Waiting costs a caller's thread no trip to the event loop when the
-condition already holds.
+What is waited for changes on the event loop's thread. Waiting costs a caller's thread no trip to the event
+loop when the condition already holds.
 """
 
 import asyncio

@@ -131,16 +131,20 @@ class Point(Mapping[str, Value]):
 
     def _rendered(self) -> tuple[dict[str, Value], Command]:
         """Make the values and the command, once: a function of the point may give another value next time."""
-        with self._grid.rendering:
-            if self._rendering is None:
-                try:
-                    params = {part.place.name: self._resolve(part) for part in self._grid.spec.parts}
-                    self._rendering = params, self._make_command(params)
-                except PointError as error:
-                    self._rendering = error
-        if isinstance(self._rendering, PointError):
-            raise self._rendering
-        return self._rendering
+        rendering = self._rendering
+        if rendering is None:  # else without the lock: a function of another point may hold it for long
+            with self._grid.rendering:
+                rendering = self._rendering = self._rendering or self._render_once()
+        if isinstance(rendering, PointError):
+            raise rendering
+        return rendering
+
+    def _render_once(self) -> tuple[dict[str, Value], Command] | PointError:
+        try:
+            params = {part.place.name: self._resolve(part) for part in self._grid.spec.parts}
+            return params, self._make_command(params)
+        except PointError as error:
+            return error
 
     def _make_command(self, params: Mapping[str, Value]) -> Command:
         spec = self._grid.spec

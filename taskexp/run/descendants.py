@@ -42,9 +42,9 @@ class ProcessTable:
     """
 
     def __init__(self) -> None:
-        self._processes: list[Process] = []
-        self._environs: dict[Process, bytes] = {}
-        self._read_at = float("-inf")
+        self._since_ticks = ticks_now()
+        self._snapshot = _Snapshot(self._since_ticks)
+        self._stale_at = float("-inf")
 
     def members(self, leader: int, marker: str, since_ticks: int, until_ticks: int | None = None) -> list[Process]:
         """Find the living processes of a run, the leader included.
@@ -55,35 +55,50 @@ class ProcessTable:
             since_ticks: when the run was started.
             until_ticks: when the leader was reaped: from then on its number may name a stranger's group.
         """
-        self._refresh()
-        wanted = marker.encode()
-        young = [each for each in self._processes if each.start_ticks >= since_ticks and each.pid != os.getpid()]
-        members = {
-            each
-            for each in young
-            if (each.group == leader and (until_ticks is None or each.start_ticks < until_ticks))
-            or wanted in self._environ(each)
-        }
-        parents = {member.pid for member in members}
+        snapshot = self._recent()
+        group = snapshot.by_group.get(leader, ())
+        members = {each for each in group if until_ticks is None or each.start_ticks < until_ticks}
+        members.update(snapshot.by_marker.get(marker.encode(), ()))
+        parents = [member.pid for member in members]
         if until_ticks is None:
-            parents.add(leader)
-        while children := {each for each in young if each.parent in parents} - members:
+            parents.append(leader)
+        while parents:
+            children = set(snapshot.by_parent.get(parents.pop(), ())) - members
             members |= children
-            parents |= {child.pid for child in children}
-        return list(members)
+            parents += [child.pid for child in children]
+        return [each for each in members if each.start_ticks >= since_ticks]
 
-    def _refresh(self) -> None:
+    def _recent(self) -> "_Snapshot":
         now = time.monotonic()
-        if now - self._read_at >= _SNAPSHOT_SECONDS:
-            self._processes = list(_living())
-            self._environs.clear()
-            self._read_at = now
+        if now >= self._stale_at:
+            self._snapshot = _Snapshot(self._since_ticks)
+            spent = time.monotonic() - now
+            self._stale_at = now + spent + max(_SNAPSHOT_SECONDS, 4 * spent)
+        return self._snapshot
 
-    def _environ(self, process: Process) -> bytes:
-        environ = self._environs.get(process)
-        if environ is None:  # no second look-up: a signal handler may refresh the table meanwhile
-            environ = self._environs[process] = _read(f"/proc/{process.pid}/environ")
-        return environ
+
+class _Snapshot:
+    """The living processes by what they are looked up by, so that a thousand look-ups cost one scan."""
+
+    def __init__(self, since_ticks: int) -> None:
+        self.by_group: dict[int, list[Process]] = {}
+        self.by_parent: dict[int, list[Process]] = {}
+        self.by_marker: dict[bytes, list[Process]] = {}
+        for each in _living():
+            if each.start_ticks < since_ticks or each.pid == os.getpid():
+                continue
+            self.by_group.setdefault(each.group, []).append(each)
+            self.by_parent.setdefault(each.parent, []).append(each)
+            for marker in _markers(each):
+                self.by_marker.setdefault(marker, []).append(each)
+
+
+def _markers(process: Process) -> list[bytes]:
+    prefix = MARKER.encode() + b"="
+    for entry in _read(f"/proc/{process.pid}/environ").split(b"\0"):
+        if entry.startswith(prefix):
+            return entry[len(prefix) :].split(b":")
+    return []
 
 
 def is_alive(process: Process) -> bool:

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
 from types import FrameType
-from typing import TextIO, TypeAlias
+from typing import IO, TextIO, TypeAlias
 
 from taskexp.run.outlet import Outlet, Outlets, terminal_device
 from taskexp.run.strand import THREAD_PREFIX
@@ -55,12 +55,14 @@ class Desk:
     def __init__(self, previous: Handler) -> None:
         self.previous = previous
         self.guests: list[Interrupt] = []
+        self._pid = os.getpid()
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Note the signal."""
-        for guest in reversed(self.guests):
-            if guest.note(number):
-                return
+        if os.getpid() == self._pid:  # in a fork of the driver there is no loop to tell
+            for guest in reversed(self.guests):
+                if guest.note(number):
+                    return
         call_handler(self.previous, number, frame)
 
 
@@ -218,7 +220,8 @@ class _Question:
     """Asks on the terminal whether to exit, until there is an answer or nobody wants it any more."""
 
     def __init__(self, outlets: Outlets, answered: Callable[[bool], None]) -> None:
-        self._outlet: Outlet = outlets.of(sys.stderr)
+        self.stream: IO[str] = sys.stderr
+        self._outlet: Outlet = outlets.of(self.stream)
         self._answered = answered
         self._wanted = True
         self._thread = threading.Thread(target=self._ask, name=THREAD_PREFIX + "question", daemon=True)
@@ -233,12 +236,12 @@ class _Question:
 
     def draw(self) -> None:
         """Write the question on the last row."""
-        sys.stderr.write("\r\x1b[2K" + QUESTION)
-        sys.stderr.flush()
+        self.stream.write("\r\x1b[2K" + QUESTION)
+        self.stream.flush()
 
     def finish(self) -> None:
         """Leave the row."""
-        sys.stderr.write("\n")
+        self.stream.write("\n")
 
     def _ask(self) -> None:
         screen, strand = self._outlet.screen, self._outlet.strand
@@ -260,14 +263,17 @@ class _Question:
     def _guarded(self, act: Callable[["_Question"], None]) -> None:
         try:
             act(self)
-        except OSError:  # the terminal has gone; the end of its input will say so
+        except (OSError, ValueError):  # the terminal has gone; the end of its input will say so
             return
 
     def _read_line(self, stdin: TextIO) -> str | None:
         """Read what was typed; None if the question was withdrawn. The end of input is a yes."""
         while self._wanted:
-            if select.select([stdin], [], [], WITHDRAWN_SECONDS)[0]:
-                return _read_typed(stdin)
+            try:
+                if select.select([stdin], [], [], WITHDRAWN_SECONDS)[0]:
+                    return _read_typed(stdin)
+            except (OSError, ValueError):  # stdin was closed: nobody can answer any more
+                return "yes"
         return None
 
 

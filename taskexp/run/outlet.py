@@ -7,6 +7,7 @@ costs the rest of that run's output on that stream. The run and the other stream
 import io
 import os
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -44,9 +45,9 @@ class Outlet:
 
     @property
     def stalled_seconds(self) -> float:
-        """How long the stream has been inside one single write, now."""
+        """How long the stream has been inside one single write, or waiting for a thread to write it, now."""
         began = self._write_began
-        return time.monotonic() - began if began is not None else 0.0
+        return time.monotonic() - began if began is not None else self.strand.starving_seconds
 
     def write(self, data: str | bytes) -> bool:
         """Write a run's output; on the strand only. Returns False if the stream failed."""
@@ -142,16 +143,18 @@ class Outlets:
         self._executor = executor
         self._by_stream: WeakValueDictionary[int, Outlet] = WeakValueDictionary()
         self._recent: deque[Outlet] = deque(maxlen=RECENT)
+        self._lock = threading.RLock()  # again in the same thread: is_text may call the user's write
         self._terminals: dict[int, tuple[Strand, Screen]] = {}
 
     def of(self, stream: IO[Any]) -> Outlet:
         """Return the outlet of a stream."""
-        outlet = self._by_stream.get(id(stream))
-        if outlet is None:
-            outlet = self._by_stream[id(stream)] = Outlet(stream, *self._place(stream), self.notify)
-        if outlet not in self._recent:
-            self._recent.append(outlet)
-        return outlet
+        with self._lock:  # a caller's thread and the event loop's ask; two outlets would write at once
+            outlet = self._by_stream.get(id(stream))
+            if outlet is None:
+                outlet = self._by_stream[id(stream)] = Outlet(stream, *self._place(stream), self.notify)
+            if outlet not in self._recent:
+                self._recent.append(outlet)
+            return outlet
 
     def notify(self, line: str) -> None:
         """Say a line to the user on stderr, without waiting for it."""

@@ -6,8 +6,8 @@ left the group is signalled through a pidfd, after a look that it is still the s
 """
 
 import errno
-import itertools
 import os
+import secrets
 import signal
 import subprocess
 import threading
@@ -23,7 +23,6 @@ from taskexp.run.descendants import HAS_PROC, MARKER, Process, ProcessTable, is_
 from taskexp.run.diagnosis import why_not_started
 
 HAS_PIDFD = hasattr(os, "pidfd_open")
-_numbers = itertools.count(1)
 
 
 class StartError(Exception):
@@ -75,7 +74,7 @@ class Child:
     ) -> None:
         self._table = table
         # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
-        self._marker = f"{os.getpid()}-{time.time_ns():x}-{next(_numbers)}"
+        self._marker = f"{os.getpid()}-{secrets.token_hex(8)}"
         outer = environ.get(MARKER)
         env = {**environ, MARKER: f"{outer}:{self._marker}" if outer else self._marker}
         self._since_ticks = ticks_now()

@@ -14,7 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TextIO
+from typing import IO, Any, Protocol, TextIO
 
 from taskexp.run.outlet import Outlet, Outlets
 from taskexp.run.screen import Screen
@@ -172,20 +172,20 @@ class _LastRow:
 
 
 class _BarRow:
-    def __init__(self, stderr: TextIO, meter: Callable[[], Meter]) -> None:
-        self._stderr = stderr
+    def __init__(self, stream: IO[str], meter: Callable[[], Meter]) -> None:
+        self.stream = stream
         self._meter = meter
-        self._ascii_only = not (getattr(stderr, "encoding", None) or "").lower().startswith("utf")
+        self._ascii_only = not (getattr(stream, "encoding", None) or "").lower().startswith("utf")
 
     def draw(self) -> None:
         columns = shutil.get_terminal_size().columns - 1
-        self._stderr.write("\r\x1b[2K" + self._meter().line(columns, ascii_only=self._ascii_only)[:columns])
-        self._stderr.flush()
+        self.stream.write("\r\x1b[2K" + self._meter().line(columns, ascii_only=self._ascii_only)[:columns])
+        self.stream.flush()
 
     def finish(self) -> None:
         self.draw()
-        self._stderr.write("\n")
-        self._stderr.flush()
+        self.stream.write("\n")
+        self.stream.flush()
 
 
 class _PlainLines:

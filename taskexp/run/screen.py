@@ -19,6 +19,8 @@ _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@
 class Footer(Protocol):
     """Something that holds the last row of the terminal."""
 
+    stream: IO[str]
+
     def draw(self) -> None:
         """Write yourself at the beginning of the row, with no newline."""
         ...
@@ -33,6 +35,7 @@ class Screen:
 
     def __init__(self) -> None:
         self._footers: list[Footer] = []
+        self._footer_stream: IO[str] = sys.stderr  # the footer's own: a body may replace sys.stderr meanwhile
         self._open_line = ""
         self._open_shown = False
 
@@ -58,10 +61,11 @@ class Screen:
 
     def show(self, footer: Footer) -> None:
         """Let `footer` hold the last row, in front of the one that holds it now."""
+        self._footer_stream = footer.stream
         if self._footers:
             self._erase_footer()
         elif _visible(self._open_line):
-            sys.stderr.write("\n")
+            self._footer_stream.write("\n")
             self._open_shown = True
         self._footers.append(footer)
         footer.draw()
@@ -76,8 +80,8 @@ class Screen:
             self._footers[-1].draw()
         elif self._open_shown:
             self._open_shown = False
-            sys.stderr.write(_ROW_UP + _ERASE_ROW + self._open_line)
-        sys.stderr.flush()
+            self._footer_stream.write(_ROW_UP + _ERASE_ROW + self._open_line)
+        self._footer_stream.flush()
 
     def leave_row(self, footer: Footer) -> None:
         """Take `footer` away where the cursor has already gone on to the next row."""
@@ -106,13 +110,13 @@ class Screen:
     def _erase(self) -> None:
         self._erase_footer()
         if self._open_shown:
-            sys.stderr.write(_ROW_UP + _ERASE_ROW)
-            sys.stderr.flush()
+            self._footer_stream.write(_ROW_UP + _ERASE_ROW)
+            self._footer_stream.flush()
             self._open_shown = False
 
     def _erase_footer(self) -> None:
-        sys.stderr.write(_ERASE_ROW)
-        sys.stderr.flush()
+        self._footer_stream.write(_ERASE_ROW)
+        self._footer_stream.flush()
 
     def _show_open_line(self, stream: IO[str]) -> None:
         if shown := _visible(self._open_line)[: shutil.get_terminal_size().columns - 1]:

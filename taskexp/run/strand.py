@@ -5,6 +5,7 @@ stopped by Ctrl-S, a pager, a hung file system) holds its own strand and nothing
 a thread only while it has jobs, so there is no thread per child and none per stream.
 """
 
+import sys
 import threading
 import time
 from collections import deque
@@ -88,6 +89,10 @@ class ThreadPool:
         with self._condition:
             return self._turns.popleft() if self._turns else None
 
+    def owns_this_thread(self) -> bool:
+        """Tell whether this very thread is one of the pool's."""
+        return threading.current_thread() in self._threads
+
     def close(self, patience: float = 1.0) -> None:
         """Let the threads end when nothing waits; a thread that is stuck for `patience` seconds is left behind."""
         with self._condition:
@@ -101,7 +106,10 @@ class ThreadPool:
 
     def _work(self) -> None:
         while (turn := self._next_turn()) is not None:
-            turn()
+            try:
+                turn()
+            except BaseException as error:  # a SystemExit out of a user's stream is no thread's end
+                sys.excepthook(type(error), error, error.__traceback__)
 
     def _next_turn(self) -> Job | None:
         with self._condition:
@@ -129,6 +137,13 @@ class Strand:
         self._taken = False
         self._waiting_bytes = 0
         self._on_drained: list[Job] = []
+        self._submitted_at: float | None = None
+
+    @property
+    def starving_seconds(self) -> float:
+        """How long the strand has been waiting for a thread, now: all may be stuck in other streams."""
+        since = self._submitted_at
+        return time.monotonic() - since if since is not None else 0.0
 
     @property
     def congested(self) -> bool:
@@ -148,6 +163,7 @@ class Strand:
             if self._taken:
                 return
             self._taken = True
+            self._submitted_at = time.monotonic()
         self._executor.submit(self._turn)
 
     def perform(self, job: Job) -> None:
@@ -179,6 +195,7 @@ class Strand:
         callback()
 
     def _turn(self) -> None:
+        self._submitted_at = None
         while True:
             with self._lock:
                 if not self._jobs:

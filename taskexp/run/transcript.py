@@ -184,9 +184,6 @@ class BlockTranscript(Transcript):
         self._written = False
         self._unwritten = 0
 
-    def __del__(self) -> None:
-        self.write_said()
-
     def say(self, streams: Sequence[IO[Any]], saying: Saying, *, wait: bool) -> None:
         """Keep the lines for the block; once it is written, print them now."""
         for outlet in map(self._outlets.of, streams):
