@@ -3,7 +3,6 @@
 import asyncio
 import io
 import os
-import re
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -165,27 +164,3 @@ async def test_what_was_said_before_a_break_is_written() -> None:
             break
         await asyncio.sleep(0.01)
     assert out.getvalue() == "echo -n 1\n"
-
-
-def test_hundreds_of_runs_are_stopped_with_one_look_at_the_processes(tmp_path: Path) -> None:
-    """Each stop used to read /proc for itself: the time grew with the square of their number."""
-    done = run_script(
-        """
-import resource, sys, time
-from taskexp import Task
-def cpu_seconds(count):
-    loop = Task("sleep 600").arg(None, ["0"] * count).executable_loop(max_workers=count, use_tqdm=False)
-    for exe in loop:
-        exe.execute(ostreams=[])
-        if exe.index == count - 1:
-            break
-    before = time.process_time()
-    loop.close()
-    return time.process_time() - before
-few, many = cpu_seconds(50), cpu_seconds(400)
-print(many / few)
-""",
-        tmp_path,
-    )
-    assert re.fullmatch(r"\d+\.\d+\n", done.stdout), done.stdout + done.stderr
-    assert float(done.stdout) < 30, "8 times the runs took more than 30 times the work to stop"

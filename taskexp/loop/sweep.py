@@ -330,17 +330,21 @@ class Sweep:
             output = run.transcript.open_output(options.ostreams, options.on_verbose, lane)
             ending = await self._engine.run(run.attempt, output)
         if ending.status is Status.not_started:
-            self._tell_not_started(run, options, ending)
+            await self._tell_not_started(run, options, ending, hurried)
         elif ending.status is Status.timed_out:
             self.outlets.notify(f"taskexp: index {run.point.index} timed out: {ending.error}")
         return ending
 
-    def _tell_not_started(self, run: Run, options: ExecuteOptions, ending: Ending) -> None:
+    async def _tell_not_started(
+        self, run: Run, options: ExecuteOptions, ending: Ending, hurried: Callable[[], bool]
+    ) -> None:
         """Say it where the user looks: in the run's text streams, or else on stderr."""
         line = f"taskexp: index {run.point.index} not started: {ending.error}"
         texts = [stream for stream in options.ostreams if self.outlets.of(stream).is_text]
         if texts:
             run.transcript.say(texts, lambda: line + "\n", wait=False)
+            outlets = [self.outlets.of(stream) for stream in texts]
+            await run_dry([outlet.strand for outlet in outlets], outlets, hurried)
         else:
             self.outlets.notify(line)
 
