@@ -154,7 +154,7 @@ def test_lines_keep_flowing_and_no_new_run_starts_while_it_asks(tmp_path: Path, 
         terminal.read_until("ended 0")
         terminal.read_last_row(QUESTION.strip())  # drawn again below the line
         assert "started 1" not in terminal.text
-        assert not alive(marker) or alive(marker) == [terminal.process.pid]
+        no_process_is_left(marker)
         terminal.type("no\r")
         assert terminal.wait() == 0
         assert "started 2" in terminal.text
