@@ -1,13 +1,16 @@
 """TaskExp turns a parameter sweep of command lines into one loop."""
 
+from taskexp.experiment import TaskSum
 from taskexp.loop.executable import AsyncTaskExecutable, TaskExecutable
 from taskexp.loop.loop import CompletedRuns, ExecutableLoop
-from taskexp.plan.grid import Point
+from taskexp.plan.point import Point
 from taskexp.record.logfile import create_log_fd
+from taskexp.run.devices import cpu_slots, gpu_slots
 from taskexp.task import Task
 from taskexp.words.errors import (
     ArgumentTypeError,
     ArgumentValueError,
+    DeviceError,
     ExecutableStateError,
     PointError,
     PointIndexError,
@@ -21,6 +24,7 @@ __all__ = [
     "ArgumentValueError",
     "AsyncTaskExecutable",
     "CompletedRuns",
+    "DeviceError",
     "ExecutableLoop",
     "ExecutableStateError",
     "Point",
@@ -32,5 +36,8 @@ __all__ = [
     "Task",
     "TaskExecutable",
     "TaskExpError",
+    "TaskSum",
+    "cpu_slots",
     "create_log_fd",
+    "gpu_slots",
 ]

@@ -2,20 +2,21 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any, Self, SupportsIndex, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Self, TypeAlias, cast
 
-from taskexp.loop.loop import CompletedRuns, ExecutableLoop
-from taskexp.loop.options import LoopOptions, OutputMode, checked_int, execute_options
-from taskexp.plan.grid import Grid, Point
-from taskexp.plan.spec import Spec, checked_env_name
+from taskexp.experiment import Experiment
+from taskexp.plan.parts import checked_env_name
+from taskexp.plan.point import Point, checked_cwd
+from taskexp.plan.spec import PointFunction, Spec
 from taskexp.plan.values import Value, checked_text, checked_value, text_of
-from taskexp.run.taps import LineCallback
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
-from taskexp.words.outcome import RunResult
+
+Axes: TypeAlias = Mapping[str | None, Iterable[Value]] | Sequence[tuple[str | None, Iterable[Value]]]
+"""Axes by their keys: a dict of lists, or pairs."""
 
 
-class Task:
+class Task(Experiment):
     """A sweep of a command line: a program, what is fixed, and what is looped over.
 
     Every builder call returns the task, so calls chain; their order is the order on the command line and
@@ -25,8 +26,10 @@ class Task:
     Args:
         program: the command, as a str that is split as a shell would split it (no shell is run), or as a
             list of words.
-        env: variables that are added to the driver's environment in every run.
-        cwd: the folder every run starts in; None is the driver's.
+        env: variables that are added to the driver's environment in every run; a value may be a function of
+            the point.
+        cwd: the folder every run starts in, or a function of the point that gives it; None is the driver's. The
+            folder has to be there when the run starts.
         stdin: what every run reads: text (str), bytes, or the path of a file (a `pathlib.Path`); None is
             /dev/null.
         live: ask Python programs not to buffer their output, so that lines come as they are printed
@@ -41,14 +44,20 @@ class Task:
         program: str | Sequence[str],
         *,
         env: Mapping[str, object] | None = None,
-        cwd: str | os.PathLike[str] | None = None,
+        cwd: str | os.PathLike[str] | Callable[[Point], str | os.PathLike[str]] | None = None,
         stdin: str | bytes | os.PathLike[str] | None = None,
         live: bool = False,
     ) -> None:
-        overlay = _checked_env(env)
-        if live:
+        overlay, computed = _checked_env(env)
+        if live and "PYTHONUNBUFFERED" not in computed:
             overlay.setdefault("PYTHONUNBUFFERED", "1")
-        self._spec = Spec(_words(program, "program"), env=overlay, cwd=_checked_cwd(cwd), stdin=_checked_stdin(stdin))
+        folder = cwd if cwd is None or callable(cwd) else checked_cwd(cwd)
+        self._spec = Spec(_words(program, "program"), env=overlay, cwd=folder, stdin=_checked_stdin(stdin))
+        for name, function in computed.items():
+            self._spec = self._spec.with_env(name, function)
+
+    def _specs(self) -> tuple[Spec, ...]:
+        return (self._spec,)
 
     # ---- what to run
 
@@ -79,14 +88,60 @@ class Task:
         self._spec = self._spec.with_switch(flag)
         return self
 
-    def env(self, name: str, values: str | Iterable[Value]) -> Self:
+    def env(self, name: str, values: str | Iterable[Value] | Callable[[Point], Value]) -> Self:
         """Add a loop over an environment variable.
 
         Args:
             name: the variable.
-            values: at least one, in a sized iterable; a single str is a constant.
+            values: at least one, in a sized iterable; a single str is a constant, a function of the point gives
+                the value for each.
         """
         self._spec = self._spec.with_env(name, values)
+        return self
+
+    def zip(self, axes: Axes, *, env: Mapping[str, Iterable[Value]] | None = None) -> Self:
+        """Add axes that advance together, as one loop: the first values, then the second ones, and so on.
+
+        Args:
+            axes: the values of each option by its key, all of one length: `{"--model": ["7b", "70b"], "--tp": [1, 4]}`.
+                Pairs, `[(None, [...]), (None, [...])]`, allow for more than one positional argument.
+            env: environment variables that advance with them.
+        """
+        self._spec = self._spec.with_zip(axes, env)
+        return self
+
+    def where(self, predicate: Callable[[Point], object]) -> Self:
+        """Run only the points for which the predicate holds; of several, all have to.
+
+        Args:
+            predicate: a function of the point: `lambda p: p["--m"] <= p["--n"]`. It is called when the loop comes to
+                the point. If it raises, the run of that point is `not_started` and says so.
+        """
+        self._spec = self._spec.with_predicate(predicate)
+        return self
+
+    def repeat(self, n: int, key: str | None = None) -> Self:
+        """Run each point several times.
+
+        Args:
+            n: how many times.
+            key: an option that is given the number of the repeat, 0 to n-1, as its value: a seed, for instance.
+        """
+        self._spec = self._spec.with_repeat(n, key)
+        return self
+
+    def sample(self, n: int, seed: int = 0) -> Self:
+        """Run only n distinct points, drawn at random from the loops so far.
+
+        Loops that are added later multiply what was drawn: `sample(20).repeat(5)` runs 20 points five times each. The
+        first points of a larger sample with the same seed are those of the smaller one. `where` drops points after
+        the draw.
+
+        Args:
+            n: how many points.
+            seed: which draw; the same seed gives the same points everywhere.
+        """
+        self._spec = self._spec.with_sample(n, seed)
         return self
 
     def wraps(self, outer: str | Sequence[str]) -> Self:
@@ -94,108 +149,8 @@ class Task:
         self._spec = self._spec.wrapped_in(_words(outer, "wraps"))
         return self
 
-    # ---- the grid
-
-    @property
-    def size(self) -> int:
-        """The number of points of the full grid, however large."""
-        return Grid(self._spec).size
-
-    def __len__(self) -> int:
-        """The number of points; `size` has it where it is above `sys.maxsize`."""
-        return self.size
-
-    def __bool__(self) -> bool:
-        return True  # a grid has at least one point; `len` ends at sys.maxsize
-
-    def __getitem__(self, index: SupportsIndex) -> Point:
-        """Return point `index`, counted from 0 (a negative one from the end), in time that does not grow with it.
-
-        Raises:
-            PointIndexError: it lies outside the grid.
-        """
-        return Grid(self._spec).point(checked_int(index, "the index of a point"))
-
-    def __iter__(self) -> Iterator[Point]:
-        """Go over the points, without running anything."""
-        grid = Grid(self._spec)
-        return (grid.point(index) for index in range(grid.size))
-
     def __repr__(self) -> str:
         return f"<Task {shlex.join(self._spec.program)}: {self.size} points>"
-
-    # ---- running it
-
-    def executable_loop(
-        self, start: int = 0, use_tqdm: bool = True, *, max_workers: int = 1, output: OutputMode = "group"
-    ) -> ExecutableLoop:
-        """Make the loop that hands out each point as an executable, for `for` and for `async for`.
-
-        Args:
-            start: the position to begin at, from 0.
-            use_tqdm: show a progress bar on stderr.
-            max_workers: how many commands run at once; above 1, `execute` of a plain loop returns at once.
-            output: with several workers, "group" writes all of a run as one block when it is over, "line"
-                writes its lines as they come, each behind the run's index.
-
-        Raises:
-            ArgumentTypeError, ArgumentValueError: an argument makes no sense; nothing was started.
-        """
-        grid = Grid(self._spec)
-        return ExecutableLoop(grid, LoopOptions(grid.size, start, use_tqdm, max_workers, output))
-
-    def as_completed(
-        self,
-        *,
-        timeout: float | None = None,
-        ostreams: Sequence[IO[Any]] | None = None,
-        on_verbose: LineCallback | None = None,
-        idle_timeout: float | None = None,
-        grace: float = 5.0,
-        check: bool = False,
-        start: int = 0,
-        use_tqdm: bool = True,
-        max_workers: int = 1,
-        output: OutputMode = "group",
-    ) -> CompletedRuns:
-        """Run every point and hand out each executable when its run is over, in order of completion.
-
-        For `for` and for `async for`. `on_verbose` is called in one thread of the loop's. With `check=True`
-        the first run that does not succeed stops the others and raises RunFailed. The arguments are those
-        of `executable_loop` and of `TaskExecutable.execute`; here `timeout` is None, no limit, by default.
-        """
-        grid = Grid(self._spec)
-        options = LoopOptions(grid.size, start, use_tqdm, max_workers, output)
-        return CompletedRuns(grid, options, execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check))
-
-    def run(
-        self,
-        *,
-        timeout: float | None = None,
-        ostreams: Sequence[IO[Any]] | None = None,
-        on_verbose: LineCallback | None = None,
-        idle_timeout: float | None = None,
-        grace: float = 5.0,
-        check: bool = False,
-        start: int = 0,
-        use_tqdm: bool = True,
-        max_workers: int = 1,
-        output: OutputMode = "group",
-    ) -> list[RunResult]:
-        """Run every point; returns the results in the order of their indices. See `as_completed`."""
-        with self.as_completed(
-            timeout=timeout,
-            ostreams=ostreams,
-            on_verbose=on_verbose,
-            idle_timeout=idle_timeout,
-            grace=grace,
-            check=check,
-            start=start,
-            use_tqdm=use_tqdm,
-            max_workers=max_workers,
-            output=output,
-        ) as completed:
-            return sorted((executable.result for executable in completed), key=lambda result: result.index)
 
 
 def _words(command: object, where: str) -> tuple[str, ...]:
@@ -221,28 +176,22 @@ def _word(word: object, where: str) -> str:
     return text_of(checked_value(cast(object, word), where))
 
 
-def _checked_env(env: object) -> dict[str, str]:
+def _checked_env(env: object) -> tuple[dict[str, str], dict[str, PointFunction]]:
+    """Check variables and their values; functions of the point are returned apart."""
     if env is None:
-        return {}
+        return {}, {}
     if not isinstance(env, Mapping):
         raise ArgumentTypeError(f"env is a dict of variables and values, not {type(env).__name__}")
     checked: dict[str, str] = {}
+    computed: dict[str, PointFunction] = {}
     for name, value in cast(Mapping[object, object], env).items():
+        if callable(value):
+            computed[checked_env_name(name, "env")] = value
+            continue
         if value is None:
             raise ArgumentTypeError(f'env: the value of {name!r} is None; "" makes the variable empty')
         checked[checked_env_name(name, "env")] = text_of(checked_value(value, f"env[{name!r}]"))
-    return checked
-
-
-def _checked_cwd(cwd: object) -> str | None:
-    if cwd is None:
-        return None
-    path = os.fspath(cast("str | os.PathLike[str]", cwd)) if isinstance(cwd, str | os.PathLike) else None
-    if not isinstance(path, str):
-        raise ArgumentTypeError(f"cwd is the path of a folder, not {cwd!r}")
-    if not path:
-        raise ArgumentValueError("cwd is empty; give the path of a folder, or None for the driver's own")
-    return checked_text(path, "cwd")
+    return checked, computed
 
 
 def _checked_stdin(stdin: object) -> str | bytes | os.PathLike[str] | None:

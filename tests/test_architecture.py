@@ -13,13 +13,14 @@ import taskexp
 
 PACKAGE = Path(taskexp.__file__).parent
 FLOORS = ("words", "plan", "run", "record", "loop", "doors")
-DOORS = ("taskexp", "taskexp.__main__", "taskexp.task", "taskexp.cli")
+DOORS = ("taskexp", "taskexp.__main__", "taskexp.experiment", "taskexp.task", "taskexp.cli")
 
 PUBLIC_NAMES = [
     "ArgumentTypeError",
     "ArgumentValueError",
     "AsyncTaskExecutable",
     "CompletedRuns",
+    "DeviceError",
     "ExecutableLoop",
     "ExecutableStateError",
     "Point",
@@ -31,7 +32,10 @@ PUBLIC_NAMES = [
     "Task",
     "TaskExecutable",
     "TaskExpError",
+    "TaskSum",
+    "cpu_slots",
     "create_log_fd",
+    "gpu_slots",
 ]
 
 # What is used, by the beginning of its dotted name, and the modules that may use it.

@@ -76,7 +76,7 @@ class Executable:
         Args:
             ostreams: where to; None is `[sys.stdout]`.
         """
-        self._say(ostreams, lambda: f"index {self.index} of {self._sweep.options.size}: {self._run.state}\n")
+        self._say(ostreams, lambda: f"index {self.index} of {self._sweep.route.points.size}: {self._run.state}\n")
 
     def update_tqdm(self, ostreams: Sequence[IO[Any]] | None = None) -> None:
         """Draw the bar again. The bar counts by itself: calling this twice, or never, does no harm.

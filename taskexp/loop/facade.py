@@ -133,11 +133,19 @@ class Facade:
             self.begin()
         if self._last is not None:
             self.sweep.pass_by(self._last)
-        self._last = self.await_next(self.sweep.may_yield, self.sweep.take_next)
+        self._last = self.await_next(self.sweep.may_yield, self.sweep.take_next, self.sweep.seek)
         return self._last
 
-    def await_next(self, ready: Callable[[], bool], take: Callable[[], Run | None]) -> Run | None:
-        """Wait until something can be taken; None at the end. Raises as `next_run` does."""
+    def await_next(
+        self, ready: Callable[[], bool], take: Callable[[], Run | None], seek: Callable[[], bool] = lambda: True
+    ) -> Run | None:
+        """Wait until something can be taken; None at the end. Raises as `next_run` does.
+
+        Args:
+            ready: tells when to take.
+            take: takes it.
+            seek: looks for it, for a moment; tells whether it was found. A signal is heard in between.
+        """
         sweep = self.sweep
         if sweep.finished:
             # A body that swallows the exception (a bare except) is told once more, out of the loop itself.
@@ -146,6 +154,8 @@ class Facade:
                 sweep.raise_if_interrupted()
             return None
         sweep.turnstile.wait(ready)
+        while not (sweep.stopping or seek()):
+            sweep.turnstile.wait(ready)
         run = None if sweep.stopping else take()
         if run is None:
             self.finish()

@@ -49,8 +49,10 @@ class Feeder:
         sweep = self._sweep
         while True:
             await sweep.turnstile.arrive(self._has_room)
+            await sweep.seek_aside()
             run = None if sweep.stopping else sweep.take_next()
             if run is None:
+                sweep.turnstile.notify()  # there may be nothing left, and nothing running that would say so
                 return
             run.passed = True
             run.on_over.append(partial(self._over.append, run))

@@ -16,7 +16,7 @@ from taskexp.loop.feeder import Feeder
 from taskexp.loop.options import ExecuteOptions, LoopOptions
 from taskexp.loop.run import Run
 from taskexp.loop.sweep import Sweep
-from taskexp.plan.grid import Grid
+from taskexp.plan.route import Route
 from taskexp.run.local import LocalEngine
 from taskexp.words.errors import ExecutableStateError, RunFailed
 from taskexp.words.outcome import Status
@@ -38,14 +38,14 @@ class Lease:
 
 
 class Loop(ABC):
-    """A loop over a grid; iterate it once, with `for` or with `async for`.
+    """A loop over points; iterate it once, with `for` or with `async for`.
 
     Leaving it early stops what is running: at once if the loop has no name of its own, in a `with` or
     `async with` block, or by `close()` and `aclose()`.
     """
 
-    def __init__(self, grid: Grid, options: LoopOptions) -> None:
-        self._sweep = Sweep(grid, options, LocalEngine())
+    def __init__(self, route: Route, options: LoopOptions) -> None:
+        self._sweep = Sweep(route, options, LocalEngine())
         self._facade = Facade(self._sweep)
         self._async_begun = False
 
@@ -144,6 +144,7 @@ class ExecutableLoop(Loop):
         await asyncio.sleep(0)  # lets a task that the body has just started take its slot
         self._pass_last()
         await sweep.turnstile.arrive(sweep.may_yield)
+        await sweep.seek_aside()
         self._handed_out = None if sweep.stopping else sweep.take_next()
         return self._handed_out
 
@@ -155,8 +156,8 @@ class ExecutableLoop(Loop):
 class CompletedRuns(Loop):
     """Runs every point and hands out each executable when its run is over; what `Task.as_completed` returns."""
 
-    def __init__(self, grid: Grid, options: LoopOptions, execute: ExecuteOptions) -> None:
-        super().__init__(grid, options)
+    def __init__(self, route: Route, options: LoopOptions, execute: ExecuteOptions) -> None:
+        super().__init__(route, options)
         self._feeder = Feeder(self._sweep, execute)
         self._check = execute.check
         self._feeding = False

@@ -2,12 +2,14 @@
 
 import math
 import numbers
-import operator
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Literal, SupportsIndex, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
+from taskexp.loop.halt import Halt
+from taskexp.loop.retry import Retry
+from taskexp.plan.values import checked_int
 from taskexp.run.engine import Limits
 from taskexp.run.outlet import checked_stream
 from taskexp.run.taps import LineCallback
@@ -18,35 +20,37 @@ OutputMode: TypeAlias = Literal["group", "line"]
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
-    """How a loop goes over its points.
+    """How a loop runs its points.
 
     Args:
-        size: the number of points of the whole grid.
-        start: the position to begin at, in [0, size).
         use_tqdm: whether there is a bar.
         max_workers: how many commands run at once, at least 1.
         output: how parallel output is written: "group" or "line".
+        environs: the variables of each slot; empty where slots are nothing but numbers.
+        retry: which runs are tried again.
+        halt: when to give up; None is never.
     """
 
-    size: int
-    start: int = 0
-    use_tqdm: bool = True
-    max_workers: int = 1
-    output: OutputMode = "group"
+    use_tqdm: bool
+    max_workers: int
+    output: OutputMode
+    environs: tuple[Mapping[str, str], ...]
+    retry: Retry
+    halt: Halt | None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "start", checked_int(self.start, "start"))
         object.__setattr__(self, "max_workers", checked_int(self.max_workers, "max_workers"))
-        if not 0 <= self.start < self.size:
-            raise ArgumentValueError(
-                f"start={self.start} is outside the loop of {self.size} points; give 0 to {self.size - 1}"
-            )
         if self.max_workers < 1:
             raise ArgumentValueError(
                 f"max_workers={self.max_workers}: at least 1 command runs at a time; give 1 or more"
             )
         if self.output not in ("group", "line"):
             raise ArgumentValueError(f"output={self.output!r} is not known; give 'group' or 'line'")
+
+    @property
+    def width(self) -> int:
+        """How many commands run at once: as many as were asked for, and as there are slots."""
+        return min(self.max_workers, len(self.environs) or self.max_workers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +126,3 @@ def _checked_number(value: object, name: str) -> float:
     if math.isnan(seconds):
         raise ArgumentValueError(f"{name} is not a number of seconds but NaN; give one")
     return seconds
-
-
-def checked_int(value: object, name: str) -> int:
-    """Bring an integer of whatever library to an int; a bool is none."""
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise ArgumentTypeError(f"{name} is an int, not {type(value).__name__} ({value!r})")
-    return operator.index(value)

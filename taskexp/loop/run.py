@@ -1,13 +1,14 @@
 """Run: one point on its way through a sweep."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from taskexp.loop.options import ExecuteOptions
 from taskexp.plan.command import quote
-from taskexp.plan.grid import Point
+from taskexp.plan.point import Point
 from taskexp.run.engine import Attempt
+from taskexp.run.output import RunOutput
 from taskexp.run.taps import Lane
 from taskexp.run.transcript import Transcript
 from taskexp.words.errors import ExecutableStateError, PointError
@@ -29,7 +30,17 @@ class Run:
         self.lane: Lane | None = None
         """Where the user's functions are called for it; None is the sweep's own thread."""
         self.attempt: Attempt | None = None
+        """What the engine runs, or ran last, for it."""
+        self.attempt_number = 0
+        """How many attempts it has had."""
+        self.slot: int | None = None
+        """The slot of its last attempt."""
+        self.output: RunOutput | None = None
+        """Where the output of its attempts goes, once the first has begun."""
+        self.latest: RunResult | None = None
+        """How its last attempt ended."""
         self.result: RunResult | None = None
+        """How it ended, once it is not tried again."""
         self.served_by: int | None = None
         """The thread that waits for it and calls the user's functions meanwhile."""
         self.unwanted = False
@@ -49,6 +60,13 @@ class Run:
         """Whether `execute` was called."""
         return self.options is not None
 
+    @property
+    def orders(self) -> ExecuteOptions:
+        """What was said to `execute`."""
+        if self.options is None:
+            raise AssertionError("started before it was claimed")
+        return self.options
+
     def claim(self, options: ExecuteOptions) -> None:
         """Take note of `execute`. Raises ExecutableStateError the second time."""
         if self.options is not None:
@@ -59,14 +77,14 @@ class Run:
         self.options = options
         self._claimed_at = time.monotonic()
 
-    def conclude(self, ending: Ending) -> RunResult:
-        """Make the result from what the engine knows."""
+    def conclude(self, ending: Ending, devices: Mapping[str, str] | None = None) -> RunResult:
+        """Make the result of an attempt from what the engine knows and what its slot gave it."""
         point = self.point
         try:
             params, argv = (point.params, point.argv) if point.is_rendered else (dict(point), [])
         except PointError:  # then the command was never made, and the ending says why
             params, argv = dict(point), []
-        return RunResult(
+        self.latest = RunResult(
             status=ending.status,
             returncode=ending.returncode,
             error=ending.error,
@@ -79,9 +97,19 @@ class Run:
             params=params,
             argv=argv,
             index=self.point.index,
+            attempt=max(self.attempt_number, 1),
             leaked=ending.leaked,
             host=ending.host,
+            max_rss_inherited=ending.max_rss_inherited,
+            repeat=point.repeat,
+            slot=self.slot,
+            devices=devices or {},
         )
+        return self.latest
+
+    def last_output(self) -> str:
+        """Return the last of what its last attempt printed, where that is kept."""
+        return self.output.tail.text() if self.output is not None and self.output.tail is not None else ""
 
     @property
     def elapsed(self) -> timedelta:
@@ -98,7 +126,7 @@ class Run:
     def state(self) -> str:
         """The word for how far it is: pending, running or its status."""
         if self.result is not None:
-            return str(self.result.status)
+            return str(self.result.status) + (f", attempt {self.result.attempt}" if self.result.attempt > 1 else "")
         return "running" if self.claimed else "pending"
 
     def command_line(self) -> str:

@@ -1,4 +1,4 @@
-"""Summary: the runs that did not succeed, named at the end of the loop."""
+"""Summary: how the sweep went, told at the end of a loop in which something went wrong."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,29 +10,51 @@ LENGTH = 20
 
 
 class Summary:
-    """Collects what is to be told at the end.
+    """Collects what is to be told at the end."""
 
-    Args:
-        size: the number of points of the grid.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._counts: Counter[Status] = Counter()
+    def __init__(self) -> None:
+        self.counts: Counter[Status] = Counter()
+        """The runs that are over, by status."""
         self._entries: list[str] = []
+        self._retried: Counter[Status] = Counter()
+        self._cpu_seconds = 0.0
+        self._largest: RunResult | None = None
 
     def add(self, result: RunResult, command_line: Callable[[], str]) -> None:
-        """Take note of a run that ended."""
-        self._counts[result.status] += 1
+        """Take note of a run that is over."""
+        self.counts[result.status] += 1
+        self._retried[result.status] += result.attempt > 1
+        self._cpu_seconds += (result.user_seconds or 0.0) + (result.system_seconds or 0.0)
+        if result.max_rss_bytes and result.max_rss_bytes > ((self._largest and self._largest.max_rss_bytes) or 0):
+            self._largest = result
         if result.status not in (Status.succeeded, Status.interrupted) and len(self._entries) < LENGTH:
-            self._entries.append(f"  index {result.index}, {result.describe()}\n    {command_line()}")
+            attempts = f" ({result.attempt} attempts)" if result.attempt > 1 else ""
+            self._entries.append(f"  index {result.index}, {result.describe()}{attempts}\n    {command_line()}")
 
-    def text(self) -> str | None:
-        """Write the summary; None if nothing failed. What was stopped on purpose is counted, not named."""
-        wrong = self._counts.total() - self._counts[Status.succeeded] - self._counts[Status.interrupted]
-        if not wrong:
+    def text(self, halt: str | None) -> str | None:
+        """Write the summary; None if nothing failed. What was stopped on purpose is counted, not named.
+
+        Args:
+            halt: why the loop gave up, if it did.
+        """
+        total = self.counts.total()
+        wrong = total - self.counts[Status.succeeded] - self.counts[Status.interrupted]
+        if not (wrong or halt or self._retried.total()):
             return None
-        counts = ", ".join(f"{self._counts[status]} {status}" for status in Status if self._counts[status])
-        head = f"taskexp: {wrong} of {self._counts.total()} runs failed ({counts})"
-        more = [f"  and {wrong - len(self._entries)} more"] if wrong > len(self._entries) else []
-        return "\n".join([head, *self._entries, *more])
+        counts = ", ".join(f"{self.counts[status]} {status}" for status in Status if self.counts[status])
+        lines = [f"taskexp: {wrong} of {total} runs failed ({counts})", *self._entries]
+        if wrong > len(self._entries):
+            lines.append(f"  and {wrong - len(self._entries)} more")
+        if retried := self._retried.total():
+            lines.append(f"  {retried} tried again, {self._retried[Status.succeeded]} of them with success")
+        if halt is not None:
+            lines.append(f"  {halt}")
+        return "\n".join([*lines, *self._usage()])
+
+    def _usage(self) -> list[str]:
+        largest = self._largest
+        if largest is None or largest.max_rss_bytes is None:
+            return []
+        at_most = "at most " if largest.max_rss_inherited else ""
+        peak = f"{at_most}{largest.max_rss_bytes / 2**20:.0f} MiB (index {largest.index})"
+        return [f"  {self._cpu_seconds:.1f} s of CPU in all, largest peak memory {peak}"]

@@ -1,8 +1,8 @@
 """Sweep: the one core under both faces of the loop.
 
-It owns what a loop has: the place in the grid, the slots, the tasks of the runs, the bar, the signals.
-The faces only wait on it. Tasks are plain tasks owned here, never a task group around a yield, so what
-the user's body does (break, raise, be cancelled) meets no scope of ours.
+It ties together what a loop has: the course through the points, the pool of runs, the bar, the signals.
+The faces only wait on it. Tasks are plain tasks owned by the pool, never a task group around a yield, so
+what the user's body does (break, raise, be cancelled) meets no scope of ours.
 
 "Caller" below is the thread of the user's loop; "loop" is the event loop's. In async code they are one.
 """
@@ -11,32 +11,34 @@ import asyncio
 import atexit
 import os
 import signal
-import socket
-import threading
 from asyncio import AbstractEventLoop
-from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Literal, TypeAlias
 
+from taskexp.loop.course import Course
 from taskexp.loop.options import ExecuteOptions, LoopOptions
+from taskexp.loop.performer import Performer
+from taskexp.loop.pool import Pool
+from taskexp.loop.retry import pause_before
 from taskexp.loop.run import Run
+from taskexp.loop.slots import Slots
 from taskexp.loop.summary import Summary
 from taskexp.loop.turnstile import Turnstile
-from taskexp.plan.grid import Grid
-from taskexp.run.engine import Attempt, Engine
+from taskexp.plan.route import Route
+from taskexp.run.engine import Engine
 from taskexp.run.interrupt import Handler, Interrupt, Phase, call_handler
 from taskexp.run.outlet import Outlets
-from taskexp.run.output import run_dry
 from taskexp.run.progress import Progress
 from taskexp.run.strand import Strand, ThreadPool
 from taskexp.run.taps import Lane
 from taskexp.run.transcript import BlockTranscript, LineTranscript, LiveTranscript, Transcript
-from taskexp.words.errors import PointError, RunFailed
-from taskexp.words.outcome import Ending, Status
+from taskexp.words.errors import RunFailed
+from taskexp.words.outcome import Ending, RunResult, Status
 
 TICK_SECONDS = 0.5
 """How often the bar's clock moves on although no run has ended."""
+
+STOPPED_EARLY = "the loop was stopped before it could start"
 
 EXIT_PATIENCE_SECONDS = 10.0
 """How long the end of the program waits for a graceful stop before it kills."""
@@ -45,37 +47,37 @@ Face: TypeAlias = Literal["sync", "async"]
 
 
 class Sweep:
-    """A loop over a grid, while it is alive.
+    """A loop over points, while it is alive.
 
     Args:
-        grid: the points.
-        options: how to go over them.
+        route: the points, and the way through them.
+        options: how they are run.
         engine: what runs the commands.
     """
 
-    def __init__(self, grid: Grid, options: LoopOptions, engine: Engine) -> None:
+    def __init__(self, route: Route, options: LoopOptions, engine: Engine) -> None:
+        self.route = route
         self.options = options
         self.pid = os.getpid()
         self.turnstile = Turnstile()
         self.writers = ThreadPool("writer")
         self._spoolers = ThreadPool("spool", max_threads=2)  # not the writers: streams that are stuck stall no spool
         self.outlets = Outlets(self.writers)
-        self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, self.turnstile.notify)
+        self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, self._look_again)
         self.failure: RunFailed | None = None
-        self.load = 0
         self.stopping = False
+        self.halted = False
         self.finished = False
         self.loop: AbstractEventLoop | None = None
-        self.progress = Progress(self.outlets, grid.size, options.start, shown=False)
-        self._grid = grid
+        self.progress = Progress(self.outlets, route.step_count, route.first_step, shown=False)
         self._engine = engine
+        self._course = Course(route)
+        self._slots = Slots(options.environs, options.width)
+        self._pool = Pool(self._slots, self)
         self._callback_thread = ThreadPool("callback", max_threads=1)
-        self._lane = Lane(Strand(self._callback_thread))
-        self._summary = Summary(grid.size)
-        self._position = options.start
-        self._load_lock = threading.Lock()
-        self._queue: deque[Run] = deque()
-        self._tasks: dict[Run, asyncio.Task[None]] = {}
+        lane = Lane(Strand(self._callback_thread))
+        self._performer = Performer(engine, self.outlets, lane, keeps_tail=options.retry.reads_output)
+        self._summary = Summary()
         self._spoken_of: Run | None = None
         self._begun = False
         self._iterating = False
@@ -90,7 +92,13 @@ class Sweep:
         self.interrupt.install()
         if face == "async":
             atexit.register(self.end_at_exit)
-        self.progress = Progress(self.outlets, self._grid.size, self.options.start, shown=self.options.use_tqdm)
+        route, options = self.route, self.options
+        self.progress = Progress(self.outlets, route.step_count, route.first_step, shown=options.use_tqdm)
+        if options.width < options.max_workers:
+            slots = "1 slot" if options.width == 1 else f"{options.width} slots"
+            self.outlets.notify(
+                f"taskexp: max_workers={options.max_workers}, but there are {slots}: {options.width} at a time"
+            )
 
     def attach(self, loop: AbstractEventLoop) -> None:
         """Learn the event loop; loop."""
@@ -99,20 +107,25 @@ class Sweep:
         self._tick()
 
     @property
+    def load(self) -> int:
+        """The number of runs that were asked for and are not over."""
+        return self._pool.load
+
+    @property
     def stopped(self) -> bool:
         """Whether the sweep was stopped and nothing runs any more."""
         return self.stopping and self.load == 0
 
     @property
     def exhausted(self) -> bool:
-        """Whether every point was handed out."""
-        return self._position >= self._grid.size
+        """Whether no further point will be handed out."""
+        return self.halted or self._course.exhausted
 
     def may_yield(self) -> bool:
         """Tell whether a waiting face has something to do: a slot is free, or all is over."""
         if self.stopping:
             return self.stopped
-        return self.exhausted or (self.load < self.options.max_workers and self.interrupt.calm)
+        return self.exhausted or (self._pool.has_room and self.interrupt.calm)
 
     def end_iteration(self) -> None:
         """Learn that no more points are asked for; the last run to end finishes the sweep. Async face."""
@@ -130,7 +143,7 @@ class Sweep:
             return
         self.interrupt.remove()
         self.progress.close()
-        if (text := self._summary.text()) is not None:
+        if (text := self._summary.text(self._halt_reason() if self.halted else None)) is not None:
             self.outlets.notify(text)
         self.writers.close()
         self._callback_thread.close()
@@ -149,13 +162,24 @@ class Sweep:
 
     # ---- points
 
+    def seek(self) -> bool:
+        """Look for the next point that `where` lets through; False after a while without one; caller."""
+        settled, dropped = self._course.seek()
+        if dropped:
+            self.progress.shrink(dropped)
+        return settled
+
+    async def seek_aside(self) -> None:
+        """Look for the next point in the thread that the user's functions are called in; loop."""
+        settled: list[bool] = []
+        while self._course.is_filtered and not (any(settled) or self.stopping or self.halted):
+            await self._performer.call(lambda: settled.append(self.seek()), self._is_ending)
+            await self.turnstile.arrive(self.may_yield)
+
     def take_next(self) -> Run | None:
         """Hand out the next point, or None after the last; caller."""
-        if self.exhausted:
-            return None
-        run = Run(self._grid.point(self._position), self._new_transcript(self._position))
-        self._position += 1
-        return run
+        point = None if self.halted else self._course.take()
+        return None if point is None else Run(point, self._new_transcript(point.index))
 
     def pass_by(self, run: Run) -> None:
         """Learn that the body is done with a run; caller."""
@@ -194,50 +218,28 @@ class Sweep:
         run.claim(options)
         self.turn_to(run)
         run.transcript.place_output()
-        with self._load_lock:
-            self.load += 1
+        self._pool.enter()
         if self.finished and self._face == "async":
             atexit.register(self.end_at_exit)  # a run after the end of the loop is not to outlive the program
 
     def launch(self, run: Run) -> None:
         """Start a claimed run as soon as there is a slot; loop."""
-        if self.stopping:
-            self._drop(run, "the loop was stopped before it could start")
-            self._release()
-        elif len(self._tasks) < self.options.max_workers:
-            self._tasks[run] = task = asyncio.ensure_future(self._see_through(run))
-            task.add_done_callback(partial(self._end_task, run))
-        else:
-            self._queue.append(run)
+        self._pool.launch(run)
 
     def stop_run(self, run: Run) -> None:
         """Stop one run; loop."""
-        if run in self._queue:
-            self._queue.remove(run)
-            self._drop(run, "it was cancelled before it could start")
-            self._release()
-        else:
-            self._stop_task(run)
+        self._pool.stop(run)
 
     def stop(self) -> None:
         """Stop everything; loop. `stopped` tells when nothing runs any more."""
         if self.stopping:
             return
         self.stopping = True
-        while self._queue:
-            run = self._queue.popleft()
-            self._drop(run, "the loop was stopped before it could start")
-            self._count_down()
-        for run in self._tasks:
-            self._stop_task(run)
+        self._pool.stop_waiting(STOPPED_EARLY)
+        self._pool.stop_running()
         self.turnstile.notify()
         if self.load == 0:
             self._arrive_at_stop()
-
-    def _stop_task(self, run: Run) -> None:
-        run.unwanted = True  # for a task that has not come to start its command yet
-        if run.attempt is not None:
-            self._engine.stop(run.attempt)
 
     async def until_stopped(self) -> None:
         """Wait until nothing runs any more after `stop`, whatever is cancelled meanwhile; a stop bounds itself."""
@@ -277,98 +279,68 @@ class Sweep:
         if self.interrupted and self.interrupt.number is not None:
             raise interruption(self.interrupt.number)
 
-    async def _see_through(self, run: Run) -> None:
-        """Take a run from its start to the last of its words."""
+    # ---- what the pool asks for
 
-        def hurried() -> bool:
-            return self.stopping or run.unwanted
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing starts any more; see `Owner`."""
+        if self.stopping:
+            return STOPPED_EARLY
+        return f"{self._halt_reason()} before it could start" if self.halted else None
 
-        ending = await self._execute(run, hurried)
-        await run.transcript.end(hurried)
-        self._settle(run, ending)
+    @property
+    def on_hold(self) -> bool:
+        """Whether the question of Ctrl-C stands; see `Owner`."""
+        return not (self.interrupt.calm or self.finished)
+
+    async def attempt(self, run: Run, slot: int) -> float | None:
+        """Take a run through one attempt; see `Owner`."""
+        devices = self._slots.environ(slot)
+        result = await self._performer.perform(run, slot, devices, lambda: self._is_ending() or run.unwanted)
+        if (pause := self._pause_after(run, result)) is not None:
+            self.progress.count_retry()
+            return pause
+        await self.conclude(run)
+        return None
+
+    async def conclude(self, run: Run) -> None:
+        """End a run as its last attempt ended, and say the last of its words; see `Owner`."""
+        if run.latest is None:
+            raise AssertionError("concluded before it was attempted")
+        if run.latest.status is Status.timed_out:
+            self.outlets.notify(f"taskexp: index {run.point.index} timed out: {run.latest.error}")
+        self._settle(run, run.latest)
         if self._face == "sync":
             await self.turnstile.arrive(lambda: run.passed or self.stopping)
-        await run.transcript.write(hurried)
+        await run.transcript.write(lambda: self._is_ending() or run.unwanted)
 
-    def _end_task(self, run: Run, task: "asyncio.Task[None]") -> None:
-        """Give the slot back, however the task came to its end."""
-        del self._tasks[run]
+    def over(self, run: Run, task: "asyncio.Task[float | None]") -> None:
+        """Tell whoever waits for a run; see `Owner`."""
         error = None if task.cancelled() else task.exception()
         try:
             if error is not None:
                 self.outlets.notify(f"taskexp: error: index {run.point.index}: {error!r}; please report this")
             if run.result is None:
                 status = Status.lost if error is not None else Status.interrupted
-                self._settle(run, Ending.unstarted(status, repr(error) if error else "the event loop was closed"))
+                why = repr(error) if error else "the event loop was closed"
+                self._settle(run, run.conclude(Ending.unstarted(status, why)))
         finally:
             for act in run.on_over:
                 act()
-            self._release()
 
-    def _drop(self, run: Run, why: str) -> None:
-        """End a run that was asked for and will not start."""
+    def drop(self, run: Run, why: str) -> None:
+        """End a run that was asked for and will not start; see `Owner`."""
         run.transcript.write_said()
-        self._settle(run, Ending.unstarted(Status.interrupted, why))
+        self._settle(run, run.conclude(Ending.unstarted(Status.interrupted, why)))
         for act in run.on_over:
             act()
 
-    async def _execute(self, run: Run, hurried: Callable[[], bool]) -> Ending:
-        options = run.options
-        if options is None:
-            raise AssertionError("launched before it was claimed")
-        lane = run.lane or self._lane
-        if not run.point.is_rendered:
-            lane.strand.put(run.point.render)
-            await run_dry([lane.strand], [], hurried)
-        if hurried():
-            return Ending.unstarted(Status.interrupted, "it was stopped before it could start")
-        try:
-            run.attempt = Attempt(run.point.command, options.limits)
-        except PointError as error:
-            ending = Ending.unstarted(Status.not_started, str(error), socket.gethostname())
-        else:
-            output = run.transcript.open_output(options.ostreams, options.on_verbose, lane)
-            ending = await self._engine.run(run.attempt, output)
-        if ending.status is Status.not_started:
-            await self._tell_not_started(run, options, ending, hurried)
-        elif ending.status is Status.timed_out:
-            self.outlets.notify(f"taskexp: index {run.point.index} timed out: {ending.error}")
-        return ending
+    def break_off(self, run: Run) -> None:
+        """Stop a run that is going on; see `Owner`."""
+        self._performer.stop(run)
 
-    async def _tell_not_started(
-        self, run: Run, options: ExecuteOptions, ending: Ending, hurried: Callable[[], bool]
-    ) -> None:
-        """Say it where the user looks: in the run's text streams, or else on stderr."""
-        line = f"taskexp: index {run.point.index} not started: {ending.error}"
-        texts = [stream for stream in options.ostreams if self.outlets.of(stream).is_text]
-        if texts:
-            run.transcript.say(texts, lambda: line + "\n", wait=False)
-            outlets = [self.outlets.of(stream) for stream in texts]
-            await run_dry([outlet.strand for outlet in outlets], outlets, hurried)
-        else:
-            self.outlets.notify(line)
-
-    def _settle(self, run: Run, ending: Ending) -> None:
-        """Publish a run's result; loop."""
-        run.result = result = run.conclude(ending)
-        if self.finished and result.status not in (Status.succeeded, Status.interrupted):
-            self.outlets.notify(f"taskexp: index {result.index}, {result.describe()}: {run.command_line()}")
-        self._summary.add(result, run.command_line)
-        self.progress.count(result.status, advance=not run.counted)
-        run.counted = True
-        if result.status is not Status.succeeded and run.options is not None and run.options.check:
-            self.failure = self.failure or RunFailed(result)
-            if self.options.max_workers > 1 and self._face == "sync" and not self.stopping:
-                self.stop()
-        for act in run.on_settled:
-            act()
-        self.turnstile.notify()
-
-    def _release(self) -> None:
-        """Give a slot back, to the run that waits for one or to the loop; loop."""
-        self._count_down()
-        if self._queue and not self.stopping:
-            self.launch(self._queue.popleft())
+    def released(self) -> None:
+        """Let whoever waits look again; see `Owner`."""
         if self.stopped:
             self._arrive_at_stop()
         self.turnstile.notify()
@@ -377,9 +349,58 @@ class Sweep:
             self.close_engine()
             atexit.unregister(self.end_at_exit)
 
-    def _count_down(self) -> None:
-        with self._load_lock:
-            self.load -= 1
+    # ---- how runs end
+
+    def _pause_after(self, run: Run, result: RunResult) -> float | None:
+        """Decide whether a run is tried again, and say so; returns the seconds until then."""
+        if self.refusal is not None or run.unwanted or not self.options.retry.wants(result, run.last_output):
+            return None
+        pause = pause_before(result.attempt + 1)
+        run.transcript.note(
+            f"taskexp: index {result.index}, attempt {result.attempt} {result.describe()}; "
+            f"attempt {result.attempt + 1} of at most {self.options.retry.retries + 1} in {pause:.1f} s"
+        )
+        return pause
+
+    def _is_ending(self) -> bool:
+        return self.stopping
+
+    def _settle(self, run: Run, result: RunResult) -> None:
+        """Publish a run's result; loop."""
+        run.result = result
+        if self.finished and result.status not in (Status.succeeded, Status.interrupted):
+            self.outlets.notify(f"taskexp: index {result.index}, {result.describe()}: {run.command_line()}")
+        self._summary.add(result, run.command_line)
+        self.progress.count(result.status, advance=not run.counted)
+        run.counted = True
+        if result.status is not Status.succeeded and run.orders.check:
+            self.failure = self.failure or RunFailed(result)
+            if self.options.max_workers > 1 and self._face == "sync" and not self.stopping:
+                self.stop()
+        self._halt_if_reached()
+        for act in run.on_settled:
+            act()
+        self.turnstile.notify()
+
+    def _halt_if_reached(self) -> None:
+        """Give up, or have enough: nothing starts any more, and the loop comes to its end by itself."""
+        halt = self.options.halt
+        if halt is None or self.halted or self.stopping or not halt.reached(self._summary.counts, self.progress.total):
+            return
+        self.halted = True
+        ends = "running runs are stopped" if halt.at_once else "running runs end by themselves"
+        self.outlets.notify(f"taskexp: {self._halt_reason()}; nothing more starts, {ends}")
+        self._pool.stop_waiting(f"{self._halt_reason()} before it could start")
+        if halt.at_once:
+            self._pool.stop_running()
+
+    def _halt_reason(self) -> str:
+        return f"halt={self.options.halt.text!r} was reached" if self.options.halt else ""
+
+    def _look_again(self) -> None:
+        """Nothing came of a signal, or the question of Ctrl-C was answered; loop."""
+        self._pool.fill()
+        self.turnstile.notify()
 
     def _arrive_at_stop(self) -> None:
         """Nothing runs any more after a stop: pass the signal on that was its cause, if one was."""

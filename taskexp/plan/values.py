@@ -5,10 +5,11 @@ later for a value that the system would refuse.
 """
 
 import numbers
+import operator
 import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from typing import TypeAlias, cast
+from typing import SupportsIndex, TypeAlias, cast
 
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 
@@ -28,7 +29,7 @@ def checked_value(value: object, where: str) -> Value:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, numbers.Integral):
-        return _checked_int(int(value), where)
+        return _written_int(int(value), where)
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Rational):
         return float(value) if isinstance(value, float) else float(str(value))
     if isinstance(value, os.PathLike):
@@ -84,7 +85,14 @@ def count(values: Sequence[Value]) -> int:
     return (values[-1] - values[0]) // values.step + 1 if isinstance(values, range) else len(values)
 
 
-def _checked_int(value: int, where: str) -> int:
+def checked_int(value: object, name: str) -> int:
+    """Bring an integer of whatever library to an int; a bool is none."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise ArgumentTypeError(f"{name} is an int, not {type(value).__name__} ({value!r})")
+    return operator.index(value)
+
+
+def _written_int(value: int, where: str) -> int:
     try:
         str(value)
     except ValueError as error:

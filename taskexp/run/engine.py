@@ -1,7 +1,7 @@
 """Engine: the seam between the loop and whatever runs its commands."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from taskexp.plan.command import Command
@@ -26,10 +26,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """One try to run a command; its identity is its name at the engine."""
+    """One try to run a command; its identity is its name at the engine.
+
+    Args:
+        command: what to start.
+        limits: when it is stopped.
+        environ: variables that this attempt has beside those of the command: its slot's and its number.
+        cpus: the CPUs it is pinned to; None is wherever the driver may run.
+    """
 
     command: Command
     limits: Limits
+    environ: Mapping[str, str] = field(default_factory=dict[str, str])
+    cpus: frozenset[int] | None = None
 
 
 class Output(Protocol):

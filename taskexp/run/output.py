@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from taskexp.run.lines import TextLines
 from taskexp.run.outlet import Outlet
 from taskexp.run.strand import Job, Strand
+from taskexp.run.tail import Tail
 from taskexp.run.taps import RawTap, StreamName, TextTap
 
 STOP_PATIENCE_SECONDS = 1.0
@@ -38,11 +39,15 @@ class RunOutput:
         self._lines: dict[StreamName, TextLines] = {}
         strands = [*(tap.strand for tap in raw), *(tap.strand for tap in text)]
         self.strands: Collection[Strand] = tuple({id(strand): strand for strand in strands}.values())
+        self.tail: Tail | None = None
+        """Keeps the last of the output, if anybody wants it."""
         self.empty = True
 
     def feed(self, stream: StreamName, chunk: bytes) -> bool:
         """Take a chunk from the program; False asks the engine to pause until `when_drained` calls."""
         self.empty = False
+        if self.tail is not None:
+            self.tail.push(chunk)
         for raw_tap in self._raw:
             raw_tap.push(stream, chunk)
         if self._text:
@@ -60,8 +65,16 @@ class RunOutput:
                 return
         callback()
 
+    def note(self, line: str) -> None:
+        """Say a line of our own between the lines of the run; after `finish`, on a line of its own."""
+        self.empty = False
+        for raw_tap in self._raw:
+            raw_tap.note(line)
+        for text_tap in self._text:
+            text_tap.note(line)
+
     def finish(self) -> None:
-        """Pass on the last lines, which have no newline."""
+        """Pass on the last lines of an attempt, which have no newline."""
         for raw_tap in self._raw:
             raw_tap.finish()
         for stream, lines in self._lines.items():

@@ -7,14 +7,15 @@ left the group is signalled through a pidfd, after a look that it is still the s
 
 import errno
 import os
+import resource
 import secrets
 import signal
 import subprocess
 import threading
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -50,6 +51,7 @@ class Reaped:
     returncode: int | None = None
     never_ran: bool = False
     max_rss_bytes: int | None = None
+    max_rss_inherited: bool = False
     user_seconds: float | None = None
     system_seconds: float | None = None
 
@@ -80,6 +82,7 @@ class Child:
         self._since_ticks = ticks_now()
         self._until_ticks: int | None = None
         self._popen = _spawn(command, env, stdin, stdout, stderr)
+        self._drivers_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.pid = self._popen.pid
         self.reaped: Reaped | None = None
 
@@ -174,9 +177,40 @@ class Child:
             return Reaped()
         unit = 1024 if HAS_PROC else 1  # Linux counts ru_maxrss in KiB, macOS in bytes
         never_ran = HAS_PROC and os.WIFSIGNALED(status) and usage.ru_minflt + usage.ru_majflt == 0
+        # The kernel hands the spawner's peak on to the program at its exec: a smaller peak cannot be seen.
+        inherited = usage.ru_maxrss <= self._drivers_peak
         return Reaped(
-            os.waitstatus_to_exitcode(status), never_ran, usage.ru_maxrss * unit, usage.ru_utime, usage.ru_stime
+            os.waitstatus_to_exitcode(status),
+            never_ran,
+            usage.ru_maxrss * unit,
+            inherited,
+            usage.ru_utime,
+            usage.ru_stime,
         )
+
+
+@contextmanager
+def pinned(cpus: frozenset[int] | None) -> Generator[None]:
+    """Pin what this thread starts meanwhile to some CPUs; a child takes over the affinity of the thread.
+
+    Not `taskset` in front, which would be one more program, and no preexec_fn (see `_spawn`).
+
+    Raises:
+        StartError: there are no such CPUs, or this system cannot pin.
+    """
+    if cpus is None:
+        yield
+        return
+    try:
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, cpus)
+    except (AttributeError, OSError) as error:
+        listed = ",".join(map(str, sorted(cpus)))
+        raise StartError(f"could not pin the run to CPU {listed}: {error}; look at its slots") from error
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _spawn(command: Command, env: Mapping[str, str], stdin: int, stdout: int, stderr: int) -> "subprocess.Popen[bytes]":

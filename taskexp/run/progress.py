@@ -39,6 +39,7 @@ class Progress:
         self._initial = initial
         self._done = initial
         self._counts: Counter[Status] = Counter()
+        self._retried = 0
         self._began = time.monotonic()
         self._lock = threading.Lock()
         self._drawn_at = float("-inf")
@@ -53,6 +54,18 @@ class Progress:
         """Count a point that was skipped."""
         with self._lock:
             self._done += 1
+        self.refresh()
+
+    def shrink(self, number: int) -> None:
+        """Count points that `where` dropped: there is that much less to do."""
+        with self._lock:
+            self.total -= number
+        self.refresh()
+
+    def count_retry(self) -> None:
+        """Count an attempt that is followed by another."""
+        with self._lock:
+            self._retried += 1
         self.refresh()
 
     def count(self, status: Status, *, advance: bool) -> None:
@@ -95,7 +108,7 @@ class Progress:
             self._display = _PlainLines(stderr, self._meter)
 
     def _meter(self) -> "Meter":
-        return Meter(self._done, self.total, self._initial, time.monotonic() - self._began, self._counts)
+        return Meter(self._done, self.total, self._initial, time.monotonic() - self._began, self._counts, self._retried)
 
     def _draw(self) -> None:
         self._draw_waits = False
@@ -124,11 +137,13 @@ class Meter:
     initial: int
     elapsed_seconds: float
     counts: Mapping[Status, int]
+    retried: int
 
     @property
     def postfix(self) -> str:
-        """What did not succeed, as `failed=2 timed_out=1`."""
-        return " ".join(f"{status}={self.counts[status]}" for status in Status if self.counts.get(status))
+        """What did not succeed, and how often something was tried again, as `failed=2 timed_out=1 retried=4`."""
+        told = [f"{status}={self.counts[status]}" for status in Status if self.counts.get(status)]
+        return " ".join([*told, *([f"retried={self.retried}"] if self.retried else [])])
 
     def line(self, columns: int = 0, *, ascii_only: bool = False) -> str:
         """Write the reading as tqdm does; with no columns, without the graphic."""

@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar
 
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
-from taskexp.run.process import Child, StartError
+from taskexp.run.process import Child, StartError, pinned
 from taskexp.run.taps import StreamName
 from taskexp.words.outcome import Ending, Status
 
@@ -70,10 +70,11 @@ class Supervision:
         try:
             ends += os.pipe()
             ends += os.pipe()
-            environ = {**os.environ, **self._attempt.command.env}
-            self._child = Child(
-                self._attempt.command, environ, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table
-            )
+            environ = {**os.environ, **self._attempt.command.env, **self._attempt.environ}
+            with pinned(self._attempt.cpus):
+                self._child = Child(
+                    self._attempt.command, environ, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table
+                )
         except OSError as error:
             _close_all(ends)
             raise StartError(f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}") from error
@@ -279,6 +280,7 @@ class Supervision:
             returncode=returncode,
             error=error,
             max_rss_bytes=reaped.max_rss_bytes if reaped else None,
+            max_rss_inherited=reaped.max_rss_inherited if reaped else False,
             user_seconds=reaped.user_seconds if reaped else None,
             system_seconds=reaped.system_seconds if reaped else None,
             leaked=leaked,

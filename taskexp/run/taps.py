@@ -41,7 +41,11 @@ class RawTap(Protocol):
         ...
 
     def finish(self) -> None:
-        """Learn that nothing more comes."""
+        """Learn that nothing more comes of this attempt."""
+        ...
+
+    def note(self, line: str) -> None:
+        """Say a line of our own between the lines of the run, where it is a log for people to read."""
         ...
 
 
@@ -52,6 +56,10 @@ class TextTap(Protocol):
 
     def push(self, stream: StreamName, data: str) -> None:
         """Take the next block of a stream."""
+        ...
+
+    def note(self, line: str) -> None:
+        """Say a line of our own between the lines of the run, where it is a log for people to read."""
         ...
 
 
@@ -70,6 +78,11 @@ class OutletTap:
 
     def finish(self) -> None:
         """Nothing is held back here."""
+
+    def note(self, line: str) -> None:
+        """Say a line, beginning on a fresh one; a binary stream has the run's bytes and nothing else."""
+        if self._outlet.is_text:
+            self.strand.put(lambda: self._outlet.say(line + "\n"))
 
     def _write(self, data: str | bytes) -> None:
         if not self._begun:
@@ -103,6 +116,10 @@ class PrefixedTextTap(OutletTap):
         """Take a block of lines."""
         super().push(stream, prefixed(str(data), self._prefix))
 
+    def note(self, line: str) -> None:
+        """Say a line behind the prefix."""
+        super().note(self._prefix + line)
+
 
 class PrefixedBytesTap(OutletTap):
     """The same for a binary stream; the bytes of a line stay as they are."""
@@ -130,18 +147,32 @@ class PrefixedBytesTap(OutletTap):
 
 
 class SpoolTap:
-    """Keeps a run's bytes, or its text as UTF-8, for its block."""
+    """Keeps a run's bytes, or its text as UTF-8, for its block.
 
-    def __init__(self, spool: Spool) -> None:
+    Args:
+        spool: where they are kept.
+        is_text: whether it is for the text streams.
+    """
+
+    def __init__(self, spool: Spool, *, is_text: bool) -> None:
         self.strand = spool.strand
         self._spool = spool
+        self._is_text = is_text
+        self._at_line_start = True
 
     def push(self, stream: StreamName, data: str | bytes) -> None:
         """Take the next chunk or block."""
-        self._spool.push(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data)
+        data = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+        self._at_line_start = data.endswith(b"\n")
+        self._spool.push(data)
 
     def finish(self) -> None:
         """Nothing is held back here."""
+
+    def note(self, line: str) -> None:
+        """Keep a line for the text streams, beginning on a fresh one."""
+        if self._is_text:
+            self.push("stdout", line + "\n" if self._at_line_start else f"\n{line}\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +211,9 @@ class CallbackTap:
         """Take a block of lines."""
         when = datetime.now().astimezone()
         self.strand.put(lambda: self._call(split_lines(data), cast(IO[str], self._streams[stream]), when), len(data))
+
+    def note(self, line: str) -> None:
+        """Nothing: the user's function gets the lines of the run alone."""
 
     def _call(self, lines: list[str], stream: IO[str], when: datetime) -> None:
         for line in lines:

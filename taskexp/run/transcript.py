@@ -82,8 +82,15 @@ class Transcript(ABC):
         self._output = RunOutput(raw, text)
         return self._output
 
+    def note(self, line: str) -> None:
+        """Say a line in the place of the output: in the run's text streams, or on stderr where it has none."""
+        self._output.finish()
+        self._output.note(line)
+        if not any(outlet.is_text for outlet in self._targets):
+            self._outlets.notify(line)
+
     async def end(self, hurried: Callable[[], bool]) -> None:
-        """Deliver what is left of the output once the run is over.
+        """Deliver what is left of the output once an attempt is over.
 
         Args:
             hurried: tells whether the run is being stopped, so that slow streams and callbacks are not waited for.
@@ -224,8 +231,8 @@ class BlockTranscript(Transcript):
             return [], []
         spool = self._spools[outlet.is_text] = Spool(self._executor)
         if outlet.is_text:
-            return [], [SpoolTap(spool)]
-        return [SpoolTap(spool)], []
+            return [], [SpoolTap(spool, is_text=True)]
+        return [SpoolTap(spool, is_text=False)], []
 
     def _write_block(
         self, outlet: Outlet, before: Sequence[tuple[Outlet, Saying]], after: Sequence[tuple[Outlet, Saying]]

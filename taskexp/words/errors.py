@@ -19,12 +19,16 @@ class ArgumentValueError(TaskExpError, ValueError):
     """An argument has the right type and a wrong value; the message names both the argument and the cure."""
 
 
+class DeviceError(TaskExpError, RuntimeError):
+    """The devices that were asked for (`gpu_slots`, `cpu_slots`) are not to be had on this machine."""
+
+
 class PointIndexError(TaskExpError, IndexError):
     """A point was asked for that lies outside the grid."""
 
 
 class PointError(TaskExpError):
-    """A function of the point (`fixed(key, function)`) failed at one point of the grid."""
+    """A function of the point (in `fixed`, `env`, `cwd` or `where`) failed at one point of the grid."""
 
 
 class ExecutableStateError(TaskExpError, RuntimeError):

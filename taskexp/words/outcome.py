@@ -41,6 +41,7 @@ class Ending:
     returncode: int | None = None
     error: str | None = None
     max_rss_bytes: int | None = None
+    max_rss_inherited: bool = False
     user_seconds: float | None = None
     system_seconds: float | None = None
     leaked: bool = False
@@ -66,15 +67,21 @@ class RunResult:
         end_time: when it was over, timezone-aware.
         duration: from start to end by the monotonic clock, whatever the wall clock did meanwhile.
         max_rss_bytes: the peak resident memory of the largest single process among the command and the
-            descendants it waited for (`ru_maxrss` of wait4(2)); an upper bound, since the kernel counts
-            the memory of the driver at the moment of the start too. None if it did not start.
-        user_seconds: CPU time in user mode, of the command and the descendants it waited for.
+            descendants it waited for (`ru_maxrss` of wait4(2)), not their sum; processes that it left behind
+            or that were stopped with it are not counted. An upper bound: see `max_rss_inherited`. None if it did
+            not start.
+        max_rss_inherited: True if that peak is no larger than the driver's own was when it started the
+            program: the kernel hands it on, so the run's real peak is that or anything below.
+        user_seconds: CPU time in user mode: the sum over the command and the descendants it waited for.
         system_seconds: CPU time in the kernel, likewise.
         metrics: numbers read from its output, by name.
         params: the point's values, by option.
         argv: the command as it was started.
         index: its place in the full grid, from 0.
-        attempt: which attempt this was, from 1.
+        attempt: which attempt this was, from 1; the last one where it was tried again.
+        repeat: which repeat of its values this was, from 0.
+        slot: the number of the slot it ran in, from 0; None if it did not start.
+        devices: what the slot gave it, such as `{"CUDA_VISIBLE_DEVICES": "2"}`.
         leaked: True if it exited and left processes behind, which were then stopped.
         host: the name of the machine it ran on.
     """
@@ -95,6 +102,10 @@ class RunResult:
     leaked: bool = False
     host: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    max_rss_inherited: bool = False
+    repeat: int = 0
+    slot: int | None = None
+    devices: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def signal(self) -> int | None:

@@ -1,0 +1,92 @@
+"""Performer: takes a run through one attempt; its command is made, run by the engine, its output delivered."""
+
+import socket
+from collections.abc import Callable, Mapping
+
+from taskexp.loop.run import Run
+from taskexp.run.devices import CPUS, parse_cpus
+from taskexp.run.engine import Attempt, Engine
+from taskexp.run.outlet import Outlets
+from taskexp.run.output import RunOutput, run_dry
+from taskexp.run.strand import Job
+from taskexp.run.tail import Tail
+from taskexp.run.taps import Lane
+from taskexp.words.errors import PointError
+from taskexp.words.outcome import Ending, RunResult, Status
+
+
+class Performer:
+    """Takes runs through their attempts. Everything here belongs to the event loop's thread.
+
+    Args:
+        engine: what runs the commands.
+        outlets: where to the user is spoken.
+        lane: where the user's functions are called, unless a run has a lane of its own.
+        keeps_tail: whether the last output of an attempt has to be kept.
+    """
+
+    def __init__(self, engine: Engine, outlets: Outlets, lane: Lane, *, keeps_tail: bool) -> None:
+        self._engine = engine
+        self._outlets = outlets
+        self._lane = lane
+        self._keeps_tail = keeps_tail
+
+    async def perform(self, run: Run, slot: int, devices: Mapping[str, str], hurried: Callable[[], bool]) -> RunResult:
+        """Take a run from the start of an attempt to the last line that it printed.
+
+        Args:
+            run: what to run; its number of attempts grows by one.
+            slot: the number of the slot that it has.
+            devices: the variables that come with the slot.
+            hurried: tells whether the run is being stopped.
+        """
+        run.attempt_number += 1
+        if not run.point.is_rendered:
+            await self.call(run.point.render, hurried, run.lane)
+        if hurried():
+            return run.conclude(Ending.unstarted(Status.interrupted, "it was stopped before it could start"))
+        output = self._open_output(run)
+        try:
+            command = run.point.command
+        except PointError as error:
+            ending = Ending.unstarted(Status.not_started, str(error), socket.gethostname())
+        else:
+            run.slot = slot
+            cpus = parse_cpus(devices[CPUS], "slots") if CPUS in devices else None
+            run.attempt = Attempt(command, run.orders.limits, self._environ(run, slot, devices), cpus)
+            ending = await self._engine.run(run.attempt, output)
+        if ending.status is Status.not_started:
+            run.slot = None
+            run.transcript.note(f"taskexp: index {run.point.index} not started: {ending.error}")
+        await run.transcript.end(hurried)
+        return run.conclude(ending, devices if run.slot is not None else None)
+
+    async def call(self, job: Job, hurried: Callable[[], bool], lane: Lane | None = None) -> None:
+        """Call the user's code where its functions are called, and wait for it unless in a hurry."""
+        strand = (lane or self._lane).strand
+        strand.put(job)
+        await run_dry([strand], [], hurried)
+
+    def stop(self, run: Run) -> None:
+        """End the attempt of a run that may have one, and start none if it has not begun."""
+        run.unwanted = True
+        if run.attempt is not None:
+            self._engine.stop(run.attempt)
+
+    def _open_output(self, run: Run) -> RunOutput:
+        """Make the output of a run, the same for all its attempts."""
+        if run.output is None:
+            orders = run.orders
+            run.output = run.transcript.open_output(orders.ostreams, orders.on_verbose, run.lane or self._lane)
+            run.output.tail = Tail() if self._keeps_tail else None
+        elif run.output.tail is not None:
+            run.output.tail.clear()
+        return run.output
+
+    def _environ(self, run: Run, slot: int, devices: Mapping[str, str]) -> Mapping[str, str]:
+        return {
+            **devices,
+            "TASKEXP_INDEX": str(run.point.index),
+            "TASKEXP_SLOT": str(slot),
+            "TASKEXP_ATTEMPT": str(run.attempt_number),
+        }

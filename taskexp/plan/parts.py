@@ -1,0 +1,132 @@
+"""Parts: what a spec is made of; where a value goes, and which values it takes."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeAlias
+
+from taskexp.plan.values import Value, checked_text, text_of
+from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
+
+
+class Kind(Enum):
+    """Where a part's value goes."""
+
+    OPTION = "option"
+    POSITIONAL = "positional"
+    SWITCH = "switch"
+    ENV = "env"
+    REPEAT = "repeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value goes, and the name it has in `params`.
+
+    Args:
+        kind: option, positional, switch, environment variable, or nowhere: the number of a repeat.
+        key: the option, flag or variable; "" for a positional and for a repeat.
+        name: its name in `params`, unique in the spec; "" for a repeat, which is no parameter.
+    """
+
+    kind: Kind
+    key: str
+    name: str
+
+    def words(self, value: Value) -> list[str]:
+        """Write the value as the arguments it adds: none, one or two."""
+        if self.kind is Kind.SWITCH:
+            return [self.key] if value else []
+        if self.kind in (Kind.ENV, Kind.REPEAT) or value is None:
+            return []
+        text = text_of(value)
+        if self.kind is Kind.POSITIONAL:
+            return [text] if text else []
+        return [self.key + text] if self.key.endswith("=") else [self.key, text]
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value that is the same in every run."""
+
+    place: Place
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A value that a function of the point gives, when the command is made."""
+
+    place: Place
+    function: Callable[[Any], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Values that a loop goes through.
+
+    Args:
+        place: where they go.
+        values: at least one.
+        dimension: the number of the loop, the slowest is 0; axes that advance together share one.
+    """
+
+    place: Place
+    values: Sequence[Value]
+    dimension: int
+
+
+Part: TypeAlias = Constant | Computed | Axis
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A random choice among the points of the loops that stand before it.
+
+    Args:
+        count: how many points.
+        seed: which choice.
+        dimensions: how many loops stand before it.
+    """
+
+    count: int
+    seed: int
+    dimensions: int
+
+
+def checked_key(key: object, call: str) -> str | None:
+    """Refuse what cannot be an option; None is a positional."""
+    if key is None:
+        return None
+    if not isinstance(key, str):
+        raise ArgumentTypeError(
+            f"{call}: the key is a str such as '--n', or None for a positional, not {type(key).__name__} ({key!r})"
+        )
+    if not key:
+        raise ArgumentValueError(f"{call}: the key is empty; use None for a positional argument")
+    return checked_text(key, f"{call}({key!r})")
+
+
+def checked_env_name(name: object, where: str) -> str:
+    """Refuse what cannot name an environment variable."""
+    if not isinstance(name, str):
+        raise ArgumentTypeError(f"{where}: the name of a variable is a str, not {type(name).__name__} ({name!r})")
+    if not name or re.search(r"[=\0]", name):
+        raise ArgumentValueError(
+            f"{where}: {name!r} cannot name an environment variable; it is empty or has '=' or NUL"
+        )
+    return checked_text(name, where)
+
+
+def switch_flag(values: Sequence[Value]) -> str | None:
+    """Return the flag if the two values are a flag and ""."""
+    if len(values) != 2 or "" not in values:
+        return None
+    flag = values[0] or values[1]
+    return flag if isinstance(flag, str) and flag else None
+
+
+def content_of(value: Value) -> str:
+    """Write a value as content: None, which has no text, is told apart from every text."""
+    return "-" if value is None else "=" + text_of(value)
