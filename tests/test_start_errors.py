@@ -243,7 +243,7 @@ def test_the_end_of_a_script_names_what_did_not_start_with_its_command(max_worke
     assert "1 of 2 runs" in done.stderr
     assert "index 0, not_started: could not start 'echo'" in done.stderr
     assert "WHY='two words' PATH=/taskexp/nowhere echo ran\n" in done.stderr
-    assert "index 1" not in done.stderr
+    assert "index 1, " not in done.stderr
 
 
 def test_without_a_text_stream_it_is_told_on_stderr_when_it_happens(tmp_path):
