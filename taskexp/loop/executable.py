@@ -84,9 +84,9 @@ class Executable:
         Args:
             ostreams: streams that get the state of the bar as a plain line, too; None is none.
         """
-        self._sweep.progress.refresh()
+        self._sweep.tally.progress.refresh()
         if ostreams is not None:
-            self._say(ostreams, lambda: self._sweep.progress.line() + "\n")
+            self._say(ostreams, lambda: self._sweep.tally.progress.line() + "\n")
 
     def _say(self, ostreams: Sequence[IO[Any]] | None, saying: Callable[[], str]) -> None:
         self._sweep.turn_to(self._run)

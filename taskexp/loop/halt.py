@@ -34,6 +34,11 @@ class Halt:
     limit: float
     is_percentage: bool
 
+    @property
+    def reason(self) -> str:
+        """Why a sweep gives up, in words."""
+        return f"halt={self.text!r} was reached"
+
     def reached(self, counts: Counter[Status], total: int) -> bool:
         """Tell whether it is time.
 

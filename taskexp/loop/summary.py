@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
+from taskexp.loop.halt import Halt
 from taskexp.words.outcome import RunResult, Status
 
 LENGTH = 20
@@ -31,15 +32,16 @@ class Summary:
             attempts = f" ({result.attempt} attempts)" if result.attempt > 1 else ""
             self._entries.append(f"  index {result.index}, {result.describe()}{attempts}\n    {command_line()}")
 
-    def text(self, halt: str | None) -> str | None:
+    def text(self, halted: Halt | None, not_run: int) -> str | None:
         """Write the summary; None if nothing failed. What was stopped on purpose is counted, not named.
 
         Args:
-            halt: why the loop gave up, if it did.
+            halted: the policy by which the loop gave up, if it did.
+            not_run: how many points it had still to run.
         """
         total = self.counts.total()
         wrong = total - self.counts[Status.succeeded] - self.counts[Status.interrupted]
-        if not (wrong or halt or self._retried.total()):
+        if not (wrong or halted or self._retried.total()):
             return None
         counts = ", ".join(f"{self.counts[status]} {status}" for status in Status if self.counts[status])
         lines = [f"taskexp: {wrong} of {total} runs failed ({counts})", *self._entries]
@@ -47,8 +49,8 @@ class Summary:
             lines.append(f"  and {wrong - len(self._entries)} more")
         if retried := self._retried.total():
             lines.append(f"  {retried} tried again, {self._retried[Status.succeeded]} of them with success")
-        if halt is not None:
-            lines.append(f"  {halt}")
+        if halted is not None:
+            lines.append(f"  halt={halted.text!r} left {not_run} more not run")
         return "\n".join([*lines, *self._usage()])
 
     def _usage(self) -> list[str]:

@@ -10,28 +10,25 @@ what the user's body does (break, raise, be cancelled) meets no scope of ours.
 import asyncio
 import atexit
 import os
-import signal
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from taskexp.loop.course import Course
+from taskexp.loop.narration import Narration
 from taskexp.loop.options import ExecuteOptions, LoopOptions
 from taskexp.loop.performer import Performer
 from taskexp.loop.pool import Pool
 from taskexp.loop.retry import pause_before
 from taskexp.loop.run import Run
 from taskexp.loop.slots import Slots
-from taskexp.loop.summary import Summary
+from taskexp.loop.tally import Tally
 from taskexp.loop.turnstile import Turnstile
 from taskexp.plan.route import Route
 from taskexp.run.engine import Engine
-from taskexp.run.interrupt import Handler, Interrupt, Phase, call_handler
-from taskexp.run.outlet import Outlets
-from taskexp.run.progress import Progress
+from taskexp.run.interrupt import Interrupt, Phase, interruption, redeliver
 from taskexp.run.strand import Strand, ThreadPool
 from taskexp.run.taps import Lane
-from taskexp.run.transcript import BlockTranscript, LineTranscript, LiveTranscript, Transcript
 from taskexp.words.errors import RunFailed
 from taskexp.words.outcome import Ending, RunResult, Status
 
@@ -60,16 +57,14 @@ class Sweep:
         self.options = options
         self.pid = os.getpid()
         self.turnstile = Turnstile()
-        self.writers = ThreadPool("writer")
-        self._spoolers = ThreadPool("spool", max_threads=2)  # not the writers: streams that are stuck stall no spool
-        self.outlets = Outlets(self.writers)
+        self._narration = Narration(options)
+        self.outlets = self._narration.outlets
         self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, self._look_again)
         self.failure: RunFailed | None = None
         self.stopping = False
-        self.halted = False
         self.finished = False
         self.loop: AbstractEventLoop | None = None
-        self.progress = Progress(self.outlets, route.step_count, route.first_step, shown=False)
+        self.tally = Tally(self.outlets, route, options.halt)
         self._engine = engine
         self._course = Course(route)
         self._slots = Slots(options.environs, options.width)
@@ -77,8 +72,6 @@ class Sweep:
         self._callback_thread = ThreadPool("callback", max_threads=1)
         lane = Lane(Strand(self._callback_thread))
         self._performer = Performer(engine, self.outlets, lane, keeps_tail=options.retry.reads_output)
-        self._summary = Summary()
-        self._spoken_of: Run | None = None
         self._begun = False
         self._iterating = False
         self._face: Face = "sync"
@@ -92,8 +85,8 @@ class Sweep:
         self.interrupt.install()
         if face == "async":
             atexit.register(self.end_at_exit)
-        route, options = self.route, self.options
-        self.progress = Progress(self.outlets, route.step_count, route.first_step, shown=options.use_tqdm)
+        options = self.options
+        self.tally.begin(shown=options.use_tqdm)
         if options.width < options.max_workers:
             slots = "1 slot" if options.width == 1 else f"{options.width} slots"
             self.outlets.notify(
@@ -119,7 +112,7 @@ class Sweep:
     @property
     def exhausted(self) -> bool:
         """Whether no further point will be handed out."""
-        return self.halted or self._course.exhausted
+        return self._halted or self._course.exhausted
 
     def may_yield(self) -> bool:
         """Tell whether a waiting face has something to do: a slot is free, or all is over."""
@@ -142,12 +135,9 @@ class Sweep:
         if not self._begun:
             return
         self.interrupt.remove()
-        self.progress.close()
-        if (text := self._summary.text(self._halt_reason() if self.halted else None)) is not None:
-            self.outlets.notify(text)
-        self.writers.close()
+        self.tally.close()
+        self._narration.close()
         self._callback_thread.close()
-        self._spoolers.close()
         self.close_engine()
         atexit.unregister(self.end_at_exit)
 
@@ -165,21 +155,20 @@ class Sweep:
     def seek(self) -> bool:
         """Look for the next point that `where` lets through; False after a while without one; caller."""
         settled, dropped = self._course.seek()
-        if dropped:
-            self.progress.shrink(dropped)
-        return settled
+        self.tally.drop(dropped)
+        return settled or self._halted
 
     async def seek_aside(self) -> None:
         """Look for the next point in the thread that the user's functions are called in; loop."""
         settled: list[bool] = []
-        while self._course.is_filtered and not (any(settled) or self.stopping or self.halted):
+        while self._course.is_filtered and not (any(settled) or self.stopping):
             await self._performer.call(lambda: settled.append(self.seek()), self._is_ending)
             await self.turnstile.arrive(self.may_yield)
 
     def take_next(self) -> Run | None:
         """Hand out the next point, or None after the last; caller."""
-        point = None if self.halted else self._course.take()
-        return None if point is None else Run(point, self._new_transcript(point.index))
+        point = None if self._halted else self._course.take()
+        return None if point is None else self._narration.begin_run(point)
 
     def pass_by(self, run: Run) -> None:
         """Learn that the body is done with a run; caller."""
@@ -188,28 +177,13 @@ class Sweep:
         run.passed = True
         if not run.claimed:
             run.transcript.write_said()
-            run.counted = True
-            self.progress.advance()
+            self.tally.skip(run)
         elif run.result is not None:
             self.post(self.turnstile.notify)  # it has ended and waits for this before it writes its block
 
     def turn_to(self, run: Run) -> None:
-        """Learn which run the body speaks of now, after the loop has passed it by; caller.
-
-        What was said of another one that never started is written: it has had its chance to become a block.
-        """
-        last, self._spoken_of = self._spoken_of, run
-        if last is not None and last is not run and last.passed and not last.claimed:
-            last.transcript.write_said()
-        if self.finished and not run.claimed:
-            atexit.unregister(self._write_rest)
-            atexit.register(self._write_rest)
-
-    def _write_rest(self) -> None:
-        """Write what was said of the last run that never started; at the end of the program."""
-        if self._spoken_of is not None and not self._spoken_of.claimed and os.getpid() == self.pid:
-            self._spoken_of.transcript.write_said()
-            self.writers.close()
+        """Learn which run the body speaks of now; caller."""
+        self._narration.turn_to(run)
 
     # ---- runs
 
@@ -286,7 +260,8 @@ class Sweep:
         """Why nothing starts any more; see `Owner`."""
         if self.stopping:
             return STOPPED_EARLY
-        return f"{self._halt_reason()} before it could start" if self.halted else None
+        halted = self.tally.halted
+        return None if halted is None else f"{halted.reason} before it could start"
 
     @property
     def on_hold(self) -> bool:
@@ -298,7 +273,7 @@ class Sweep:
         devices = self._slots.environ(slot)
         result = await self._performer.perform(run, slot, devices, lambda: self._is_ending() or run.unwanted)
         if (pause := self._pause_after(run, result)) is not None:
-            self.progress.count_retry()
+            self.tally.retry()
             return pause
         await self.conclude(run)
         return None
@@ -370,32 +345,32 @@ class Sweep:
         run.result = result
         if self.finished and result.status not in (Status.succeeded, Status.interrupted):
             self.outlets.notify(f"taskexp: index {result.index}, {result.describe()}: {run.command_line()}")
-        self._summary.add(result, run.command_line)
-        self.progress.count(result.status, advance=not run.counted)
-        run.counted = True
+        halted_before = self._halted
+        self.tally.settle(run, result)
         if result.status is not Status.succeeded and run.orders.check:
             self.failure = self.failure or RunFailed(result)
             if self.options.max_workers > 1 and self._face == "sync" and not self.stopping:
                 self.stop()
-        self._halt_if_reached()
+        if self._halted and not halted_before and not self.stopping:
+            self._halt()
         for act in run.on_settled:
             act()
         self.turnstile.notify()
 
-    def _halt_if_reached(self) -> None:
+    def _halt(self) -> None:
         """Give up, or have enough: nothing starts any more, and the loop comes to its end by itself."""
-        halt = self.options.halt
-        if halt is None or self.halted or self.stopping or not halt.reached(self._summary.counts, self.progress.total):
-            return
-        self.halted = True
+        halt = self.tally.halted
+        if halt is None:
+            raise AssertionError("halted without a policy")
         ends = "running runs are stopped" if halt.at_once else "running runs end by themselves"
-        self.outlets.notify(f"taskexp: {self._halt_reason()}; nothing more starts, {ends}")
-        self._pool.stop_waiting(f"{self._halt_reason()} before it could start")
+        self.outlets.notify(f"taskexp: {halt.reason}; nothing more starts, {ends}")
+        self._pool.stop_waiting(f"{halt.reason} before it could start")
         if halt.at_once:
             self._pool.stop_running()
 
-    def _halt_reason(self) -> str:
-        return f"halt={self.options.halt.text!r} was reached" if self.options.halt else ""
+    @property
+    def _halted(self) -> bool:
+        return self.tally.halted is not None
 
     def _look_again(self) -> None:
         """Nothing came of a signal, or the question of Ctrl-C was answered; loop."""
@@ -414,16 +389,9 @@ class Sweep:
 
     # ---- the rest
 
-    def _new_transcript(self, index: int) -> Transcript:
-        if self.options.max_workers == 1:
-            return LiveTranscript(self.outlets)
-        if self.options.output == "line":
-            return LineTranscript(self.outlets, index)
-        return BlockTranscript(self.outlets, self._spoolers)
-
     def _tick(self) -> None:
         if not self.finished and self.loop is not None:
-            self.progress.refresh()
+            self.tally.progress.refresh()
             self.loop.call_later(TICK_SECONDS, self._tick)
 
     def end_at_exit(self) -> None:
@@ -436,15 +404,3 @@ class Sweep:
         if self.load:
             self._engine.destroy()
         self.finish()
-
-
-def interruption(number: int) -> BaseException:
-    """Make the exception that a signal stands for: KeyboardInterrupt, or the exit code 128 + N."""
-    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
-
-
-def redeliver(handler: Handler, number: int) -> None:
-    """Do in async code what the signal did before: asyncio's own handler cancels the main task."""
-    if number == signal.SIGTERM and handler == signal.SIG_DFL:
-        raise SystemExit(128 + number)
-    call_handler(handler, number, None)

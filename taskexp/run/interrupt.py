@@ -322,3 +322,15 @@ def _restorable(handler: Handler) -> Handler:
     """Return the handler to put back: Python's own, in place of one of an `asyncio.run` that is over."""
     task = getattr(handler, "keywords", {}).get("main_task")
     return signal.default_int_handler if isinstance(task, Future) and task.done() else handler
+
+
+def interruption(number: int) -> BaseException:
+    """Make the exception that a signal stands for: KeyboardInterrupt, or the exit code 128 + N."""
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+
+
+def redeliver(handler: Handler, number: int) -> None:
+    """Do in async code what the signal did before: asyncio's own handler cancels the main task."""
+    if number == signal.SIGTERM and handler == signal.SIG_DFL:
+        raise SystemExit(128 + number)
+    call_handler(handler, number, None)

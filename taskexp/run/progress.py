@@ -37,7 +37,8 @@ class Progress:
     def __init__(self, outlets: Outlets, total: int, initial: int, *, shown: bool) -> None:
         self.total = total
         self._initial = initial
-        self._done = initial
+        self.done = initial
+        """How many points are behind: run, skipped, or before the start."""
         self._counts: Counter[Status] = Counter()
         self._retried = 0
         self._began = time.monotonic()
@@ -53,7 +54,7 @@ class Progress:
     def advance(self) -> None:
         """Count a point that was skipped."""
         with self._lock:
-            self._done += 1
+            self.done += 1
         self.refresh()
 
     def shrink(self, number: int) -> None:
@@ -71,7 +72,7 @@ class Progress:
     def count(self, status: Status, *, advance: bool) -> None:
         """Count a run that ended; `advance` is False if its point was counted as skipped before."""
         with self._lock:
-            self._done += advance
+            self.done += advance
             if status is not Status.succeeded:
                 self._counts[status] += 1
         self.refresh()
@@ -108,7 +109,7 @@ class Progress:
             self._display = _PlainLines(stderr, self._meter)
 
     def _meter(self) -> "Meter":
-        return Meter(self._done, self.total, self._initial, time.monotonic() - self._began, self._counts, self._retried)
+        return Meter(self.done, self.total, self._initial, time.monotonic() - self._began, self._counts, self._retried)
 
     def _draw(self) -> None:
         self._draw_waits = False

@@ -1,0 +1,64 @@
+"""Tally: what a sweep counts; the bar while it goes on, the summary at its end, and when it is time to halt."""
+
+from taskexp.loop.halt import Halt
+from taskexp.loop.run import Run
+from taskexp.loop.summary import Summary
+from taskexp.plan.route import Route
+from taskexp.run.outlet import Outlets
+from taskexp.run.progress import Progress
+from taskexp.words.outcome import RunResult
+
+
+class Tally:
+    """The counts of one sweep.
+
+    Args:
+        outlets: where to the user is spoken.
+        route: the points that it goes to.
+        halt: when to give up; None is never.
+    """
+
+    def __init__(self, outlets: Outlets, route: Route, halt: Halt | None) -> None:
+        self._outlets = outlets
+        self._route = route
+        self._halt = halt
+        self._summary = Summary()
+        self.progress = self._make_progress(shown=False)
+        self.halted: Halt | None = None
+        """The policy by which the sweep gave up, once it has."""
+
+    def begin(self, *, shown: bool) -> None:
+        """Begin to show the counts, where a bar was asked for."""
+        self.progress = self._make_progress(shown=shown)
+
+    def drop(self, number: int) -> None:
+        """Count points that `where` did not let through."""
+        if number:
+            self.progress.shrink(number)
+
+    def skip(self, run: Run) -> None:
+        """Count a run that was not asked for when the loop went on; should it run later, it is not counted again."""
+        run.counted = True
+        self.progress.advance()
+
+    def retry(self) -> None:
+        """Count an attempt that is followed by another."""
+        self.progress.count_retry()
+
+    def settle(self, run: Run, result: RunResult) -> None:
+        """Count a run that is over, and learn whether it is time to halt."""
+        self._summary.add(result, run.command_line)
+        self.progress.count(result.status, advance=not run.counted)
+        run.counted = True
+        if self._halt is not None and self._halt.reached(self._summary.counts, self.progress.total):
+            self.halted = self._halt
+
+    def close(self) -> None:
+        """Let the last state of the bar stand, and say what went wrong."""
+        self.progress.close()
+        not_run = self.progress.total - self.progress.done
+        if (text := self._summary.text(self.halted, not_run)) is not None:
+            self._outlets.notify(text)
+
+    def _make_progress(self, *, shown: bool) -> Progress:
+        return Progress(self._outlets, self._route.step_count, self._route.first_step, shown=shown)
