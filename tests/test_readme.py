@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SECTIONS = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
 BLOCKS = {section.splitlines()[0]: re.findall(r"```python\n(.*?)```", section, re.DOTALL) for section in SECTIONS[1:]}
+TELLING = {"Slots: one device per run", "Retries, and when to give up"}
+"""Sections whose examples have something to tell on stderr: elsewhere it would be a run that failed."""
 
 
 @pytest.mark.parametrize("section", [section for section, blocks in BLOCKS.items() if blocks])
@@ -24,7 +26,7 @@ def test_blocks_of_a_section_run_one_after_the_other(section: str, tmp_path: Pat
         [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "taskexp: " not in done.stderr, "a run failed in an example"
+    assert ("taskexp: " in done.stderr) == (section in TELLING), done.stderr
 
 
 def test_every_public_name_of_the_builder_is_described() -> None:
