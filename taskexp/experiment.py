@@ -63,6 +63,10 @@ class Experiment(ABC):
         """Put another experiment behind this one: one loop, one bar, one index space."""
         return TaskSum((*self._specs(), *other._specs())) if isinstance(other, Experiment) else NotImplemented
 
+    def __radd__(self, other: int) -> "Experiment":
+        """Begin a sum, so that `sum(tasks)` is one sweep."""
+        return self if other == 0 else NotImplemented
+
     def _points(self) -> Points:
         return Points(self._specs())
 

@@ -30,7 +30,8 @@ class Summary:
             self._largest = result
         if result.status not in (Status.succeeded, Status.interrupted) and len(self._entries) < LENGTH:
             attempts = f" ({result.attempt} attempts)" if result.attempt > 1 else ""
-            self._entries.append(f"  index {result.index}, {result.describe()}{attempts}\n    {command_line()}")
+            entry = f"  index {result.index}, {result.describe()}{attempts}"
+            self._entries.append(f"{entry}\n    {command_line()}" if result.argv else entry)
 
     def text(self, halted: Halt | None, not_run: int) -> str | None:
         """Write the summary; None if nothing failed. What was stopped on purpose is counted, not named.

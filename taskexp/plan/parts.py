@@ -121,7 +121,7 @@ def checked_env_name(name: object, where: str) -> str:
 
 def switch_flag(values: Sequence[Value]) -> str | None:
     """Return the flag if the two values are a flag and ""."""
-    if len(values) != 2 or "" not in values:
+    if isinstance(values, range) or len(values) != 2 or "" not in values:
         return None
     flag = values[0] or values[1]
     return flag if isinstance(flag, str) and flag else None

@@ -234,6 +234,6 @@ def _named_lists(axes: object, where: str) -> list[tuple[object, object]]:
 
 def _checked_env_values(values: object, where: str) -> Sequence[Value]:
     checked = checked_values(values, where)
-    if None in checked:
+    if not isinstance(checked, range) and None in checked:  # a range would be gone through from end to end
         raise ArgumentValueError(f'{where}: None is no value of an environment variable; "" makes it empty')
     return checked
