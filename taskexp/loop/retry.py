@@ -82,7 +82,7 @@ def checked_retry(retries: object, retry_on: object) -> Retry:
     if not number:
         raise ArgumentValueError("retry_on without retries has no effect; give retries=1 or more")
     listed: Iterable[object] = [retry_on]
-    if isinstance(retry_on, Iterable) and not isinstance(retry_on, str):
+    if isinstance(retry_on, Iterable) and not isinstance(retry_on, str | bytes):
         listed = cast("Iterable[object]", retry_on)
     reasons = tuple(map(_checked_reason, listed))
     if not reasons:

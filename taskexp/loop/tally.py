@@ -50,7 +50,8 @@ class Tally:
         self._summary.add(result, run.command_line)
         self.progress.count(result.status, advance=not run.counted)
         run.counted = True
-        if self._halt is not None and self._halt.reached(self._summary.counts, self.progress.total):
+        total = self.progress.total - self._route.first_step
+        if self._halt is not None and self._halt.reached(self._summary.counts, total):
             self.halted = self._halt
 
     def close(self) -> None:
