@@ -119,7 +119,7 @@ def test_a_builder_call_that_makes_no_sense_is_refused_and_changes_nothing(kind,
     assert [point.env for point in task] == [{}, {}]
 
 
-@pytest.mark.parametrize("value", UNFIT_CONSTANTS, ids=repr)
+@pytest.mark.parametrize("value", UNFIT_CONSTANTS, ids=lambda value: type(value).__name__)
 def test_a_constant_of_a_type_that_no_command_line_has_is_refused(value):
     assert_refused("type", lambda: Task("x").fixed("--n", value), "fixed('--n')", type(value).__name__, "str()")
 
@@ -184,14 +184,14 @@ def task(trace):
 
 
 @pytest.mark.parametrize("way", ["executable_loop", "as_completed", "run"])
-@pytest.mark.parametrize(("kind", "arguments", "told"), LOOP_MISTAKES, ids=str)
+@pytest.mark.parametrize(("kind", "arguments", "told"), LOOP_MISTAKES)
 def test_a_loop_that_makes_no_sense_is_refused_before_anything_starts(way, kind, arguments, told, task, trace):
     assert_refused(kind, lambda: getattr(task, way)(**arguments), *told)
     assert not trace.exists()
 
 
 @pytest.mark.parametrize("way", ["as_completed", "run"])
-@pytest.mark.parametrize(("kind", "arguments", "told"), [*RUN_MISTAKES, *STREAM_MISTAKES], ids=str)
+@pytest.mark.parametrize(("kind", "arguments", "told"), [*RUN_MISTAKES, *STREAM_MISTAKES])
 def test_running_all_in_a_way_that_makes_no_sense_is_refused_before_anything_starts(
     way, kind, arguments, told, task, trace
 ):
@@ -200,7 +200,7 @@ def test_running_all_in_a_way_that_makes_no_sense_is_refused_before_anything_sta
 
 
 @pytest.mark.parametrize("max_workers", [1, 2])
-@pytest.mark.parametrize(("kind", "arguments", "told"), [*RUN_MISTAKES, *STREAM_MISTAKES], ids=str)
+@pytest.mark.parametrize(("kind", "arguments", "told"), [*RUN_MISTAKES, *STREAM_MISTAKES])
 def test_an_execute_that_makes_no_sense_is_refused_and_the_executable_can_still_run(
     max_workers, kind, arguments, told, task, trace
 ):
@@ -214,7 +214,7 @@ def test_an_execute_that_makes_no_sense_is_refused_and_the_executable_can_still_
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("kind", "arguments", "told"), [*RUN_MISTAKES, *STREAM_MISTAKES], ids=str)
+@pytest.mark.parametrize(("kind", "arguments", "told"), [*RUN_MISTAKES, *STREAM_MISTAKES])
 async def test_an_async_execute_that_makes_no_sense_is_refused_and_can_still_run(kind, arguments, told, task, trace):
     async with task.executable_loop(use_tqdm=False) as loop:
         async for exe in loop:
@@ -227,7 +227,7 @@ async def test_an_async_execute_that_makes_no_sense_is_refused_and_can_still_run
 
 
 @pytest.mark.parametrize("method", ["print_cmd", "print_duration", "print_status", "update_tqdm"])
-@pytest.mark.parametrize(("kind", "arguments", "told"), STREAM_MISTAKES, ids=str)
+@pytest.mark.parametrize(("kind", "arguments", "told"), STREAM_MISTAKES)
 def test_a_print_to_what_is_no_list_of_streams_is_refused(method, kind, arguments, told, task):
     with task.executable_loop(use_tqdm=False) as loop:
         exe = next(loop)

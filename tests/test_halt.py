@@ -143,9 +143,12 @@ def test_one_by_one_the_loop_ends_with_the_run_that_is_enough(
 @pytest.mark.parametrize("way", THREE_AT_ONCE)
 def test_in_parallel_no_more_runs_than_were_on_their_way_follow_the_third_failure(way: Way, tmp_path: Path):
     results = way(shell(f"touch {tmp_path}/$1; exit 1", *range(40)), QUIET, halt="soon,fail=3")
-    assert {result.status for result in results} == {Status.failed}
-    assert 3 <= len(results) <= 5
-    assert started(tmp_path) == indices(results) == list(range(len(results)))
+    failed = [result.index for result in results if result.status is Status.failed]
+    assert 3 <= len(failed) <= len(results) <= 5
+    # One that was handed out and had no slot yet, as an async body may have it, is told so.
+    assert {result.status for result in results} <= {Status.failed, Status.interrupted}
+    assert started(tmp_path) == sorted(failed)
+    assert indices(results) == list(range(len(results)))
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -258,7 +258,6 @@ DEFAULT = None
         ("exit 75", ["timed_out", 75, "reset"], 2),
         ("echo reset; exit 1", ["timed_out", 75, re.compile("reset")], 2),
     ],
-    ids=str,
 )
 def test_a_run_is_tried_again_for_a_reason_that_was_named(script: str, retry_on: Any, attempt: int):
     for way in (sequential, run):
@@ -585,7 +584,6 @@ def test_a_loop_that_check_stops_tries_nothing_again(tmp_path: Path):
             ]
         ],
     ],
-    ids=str,
 )
 def test_retries_that_make_no_sense_are_refused_before_anything_starts(
     kind: str, arguments: dict[str, Any], told: list[str], tmp_path: Path

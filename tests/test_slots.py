@@ -468,7 +468,6 @@ def test_a_number_of_cpus_that_makes_no_sense_is_refused(kind, per_run, told):
         ],
         ("value", {"TASKEXP_CPUS": [""]}, ["slots['TASKEXP_CPUS']", "''", "write"]),
     ],
-    ids=str,
 )
 def test_slots_that_make_no_sense_are_refused_before_anything_starts(
     kind: str, slots: object, told: list[str], tmp_path: Path
