@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import redirect_stderr
 from functools import partial
 from pathlib import Path
@@ -143,12 +143,12 @@ def test_one_by_one_the_loop_ends_with_the_run_that_is_enough(
 @pytest.mark.parametrize("way", THREE_AT_ONCE)
 def test_in_parallel_no_more_runs_than_were_on_their_way_follow_the_third_failure(way: Way, tmp_path: Path):
     results = way(shell(f"touch {tmp_path}/$1; exit 1", *range(40)), QUIET, halt="soon,fail=3")
-    failed = [result.index for result in results if result.status is Status.failed]
-    assert 3 <= len(failed) <= len(results) <= 5
-    # One that was handed out and had no slot yet, as an async body may have it, is told so.
-    assert {result.status for result in results} <= {Status.failed, Status.interrupted}
-    assert started(tmp_path) == sorted(failed)
-    assert indices(results) == list(range(len(results)))
+    # One more may have been handed out already, and was executed when it was too late.
+    ran = [result for result in results if result.status is not Status.interrupted]
+    assert {result.status for result in ran} == {Status.failed}
+    assert 3 <= len(ran) <= 5
+    assert started(tmp_path) == indices(ran) == list(range(len(ran)))
+    assert len(results) <= len(ran) + 1
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -196,9 +196,7 @@ def test_what_waits_for_a_slot_is_interrupted_with_the_reason(halt: str, tmp_pat
                 one.execute(**QUIET)
     results = [exe.result for exe in held]
     assert indices(results) == list(range(6))
-    ran = started(tmp_path)
-    assert 0 in ran
-    assert len(ran) <= 2  # the second had begun when the first had failed, or had not
+    assert started(tmp_path) in ([0], [1], [0, 1])  # one had begun when the other had failed, or had not
     for result in results[2:]:
         assert (result.status, result.slot, result.attempt) == (Status.interrupted, None, 1)
         assert result.error == f"halt='{halt}' was reached before it could start"
@@ -226,20 +224,15 @@ async def test_what_is_awaited_behind_the_loop_is_interrupted_too(tmp_path: Path
     assert started(tmp_path) == [0, 1]
 
 
-def test_a_run_that_is_deaf_to_now_is_killed_after_its_grace(tmp_path: Path, program: Callable[[str], list[str]]):
-    task = Task(program("deaf")).fixed(None, str(tmp_path)) + shell("sleep 0.3; exit 1", 1)
-    results = task.run(max_workers=2, halt="now,fail=1", ostreams=[], grace=0.2)
-    assert statuses(results) == [Status.interrupted, Status.failed]
-
-
 # ---- what counts
 
 
 @pytest.mark.parametrize("way", [sequential, parallel, run])
 def test_a_run_that_could_not_be_started_counts_as_a_failure(way: Way):
     results = way(Task("/no/such/program").repeat(30), QUIET, halt="soon,fail=2")
-    assert {result.status for result in results} == {Status.not_started}
-    assert 2 <= len(results) <= 4
+    ran = [result for result in results if result.status is not Status.interrupted]
+    assert {result.status for result in ran} == {Status.not_started}
+    assert 2 <= len(ran) <= 4
 
 
 def test_a_run_that_timed_out_counts_as_a_failure():
