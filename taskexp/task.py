@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self, TypeAlias, cast
 
 from taskexp.experiment import Experiment
-from taskexp.plan.parts import checked_env_name
+from taskexp.plan.parts import checked_own_name
 from taskexp.plan.point import Point, checked_cwd
 from taskexp.plan.spec import PointFunction, Spec
 from taskexp.plan.values import Value, checked_text, checked_value, text_of
@@ -186,11 +186,11 @@ def _checked_env(env: object) -> tuple[dict[str, str], dict[str, PointFunction]]
     computed: dict[str, PointFunction] = {}
     for name, value in cast(Mapping[object, object], env).items():
         if callable(value):
-            computed[checked_env_name(name, "env")] = value
+            computed[checked_own_name(name, "env")] = value
             continue
         if value is None:
             raise ArgumentTypeError(f'env: the value of {name!r} is None; "" makes the variable empty')
-        checked[checked_env_name(name, "env")] = text_of(checked_value(value, f"env[{name!r}]"))
+        checked[checked_own_name(name, "env")] = text_of(checked_value(value, f"env[{name!r}]"))
     return checked, computed
 
 

@@ -268,3 +268,13 @@ def test_what_only_a_run_can_tell_is_refused_before_it(max_workers, task, trace)
                 ask()
         exe.print_status(ostreams=[])
     assert not trace.exists()
+
+
+@pytest.mark.parametrize("name", ["TASKEXP_INDEX", "TASKEXP_SLOT", "TASKEXP_ATTEMPT", "TASKEXP_CPUS"])
+def test_a_variable_that_every_loop_sets_is_refused(name):
+    for build in (
+        lambda: Task("true", env={name: "1"}),
+        lambda: Task("true").env(name, [1, 2]),
+        lambda: Task("true").zip({"--a": [1]}, env={name: [1]}),
+    ):
+        assert_refused("value", build, "env", f"{name} is set by every loop")

@@ -15,10 +15,10 @@ QUESTION = "Interrupt received. Do you want to exit? (yes/no): "
 # Each run says that it started, waits for the file "go", and says that it ended.
 WAITER = """
 import os, sys, time
-print("started", sys.argv[1], flush=True)
+os.write(1, f"started {sys.argv[1]}\\n".encode())  # in one piece: what follows in a test follows the whole line
 while not os.path.exists("go"):
     time.sleep(0.01)
-print("ended", sys.argv[1], flush=True)
+os.write(1, f"ended {sys.argv[1]}\\n".encode())
 """
 
 SYNC = """

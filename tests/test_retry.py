@@ -22,7 +22,7 @@ from terminal import Terminal
 from test_bad_input import assert_refused
 from test_slots import QUIET, WAYS, Way, async_parallel, completed, parallel, run, sequential, shell, statuses
 
-from taskexp import RunFailed, RunResult, Status, Task
+from taskexp import ArgumentValueError, RunFailed, RunResult, Status, Task
 from taskexp.loop.retry import pause_before
 
 NOTE = re.compile(r"taskexp: index (\d+), attempt (\d+) (.*); attempt (\d+) of at most (\d+) in \d+\.\d s")
@@ -593,3 +593,21 @@ def test_retries_that_make_no_sense_are_refused_before_anything_starts(
     for way in (task.executable_loop, task.as_completed, task.run):
         assert_refused(kind, partial(way, **arguments), *told)
     assert not trace.exists()
+
+
+@pytest.mark.parametrize("typed", ["timeout", "Failed", "time_out", "not started", "failure"])
+def test_a_mistyped_status_is_no_regular_expression(typed: str):
+    with pytest.raises(
+        ArgumentValueError, match=r"is no status; write '(timed_out|failed|not_started)', or re.compile"
+    ):
+        Task("true").run(retries=1, retry_on=typed)
+    assert Task("true").run(retries=1, retry_on=re.compile(typed), ostreams=[])[0].status is Status.succeeded
+
+
+@pytest.mark.parametrize("way", ["run", "as_completed"])
+def test_one_at_a_time_no_other_run_comes_between_the_attempts_of_one(way: str):
+    log = io.StringIO()
+    task = shell("echo run $1 try $TASKEXP_ATTEMPT; test $TASKEXP_ATTEMPT = 2", 0, 1)
+    assert [*getattr(task, way)(ostreams=[log], use_tqdm=False, retries=1)]
+    said = [line for line in log.getvalue().splitlines() if line.startswith("run")]
+    assert said == ["run 0 try 1", "run 0 try 2", "run 1 try 1", "run 1 try 2"]

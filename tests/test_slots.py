@@ -152,7 +152,7 @@ def test_one_slot_is_one_at_a_time_whatever_max_workers_says(tmp_path: Path, cap
     task = shell(held_alone(tmp_path, "it"), *range(9))
     results = task.run(max_workers=8, slots={"DEVICE": ["a"]}, **QUIET)
     assert [(result.status, result.slot) for result in results] == [(Status.succeeded, 0)] * 9
-    assert "taskexp: max_workers=8, but there are 1 slot: 1 at a time\n" in capsys.readouterr().err
+    assert "taskexp: max_workers=8, but there is 1 slot: 1 at a time\n" in capsys.readouterr().err
 
 
 def test_enough_slots_are_no_line_on_stderr(capsys: pytest.CaptureFixture[str]):

@@ -9,7 +9,7 @@ from typing import Literal
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 from taskexp.words.outcome import Status
 
-_FORM = re.compile(r"\s*(now|soon)\s*,\s*(fail|success)\s*=\s*(\d+(?:\.\d+)?)(%?)\s*", re.ASCII)
+_FORM = re.compile(r"\s*(now|soon)\s*,\s*(fail|success)\s*=\s*(\d+(?:\.\d+)?)\s*(%?)\s*", re.ASCII)
 _GRAMMAR = (
     "write WHEN,WHAT=N: WHEN is 'now' (running runs are stopped) or 'soon' (they end by themselves), WHAT is 'fail' or "
     "'success', N is a count from 1 or a percentage of the points such as 10%; 'soon,fail=3' for example"

@@ -41,6 +41,7 @@ class Performer:
             hurried: tells whether the run is being stopped.
         """
         run.attempt_number += 1
+        run.slot = None
         if not run.point.is_rendered:
             await self.call(run.point.render, hurried, run.lane)
         if hurried():

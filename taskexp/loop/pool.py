@@ -62,9 +62,12 @@ class Pool:
     Args:
         slots: how many run at once.
         owner: the sweep.
+        rests_alone: whether nothing else starts while a run rests: where output is written as it comes, an attempt
+            of another run must not stand between two of one.
     """
 
-    def __init__(self, slots: Slots, owner: Owner) -> None:
+    def __init__(self, slots: Slots, owner: Owner, *, rests_alone: bool) -> None:
+        self._rests_alone = rests_alone
         self.load = 0
         """The number of runs that were asked for and are not over."""
         self._slots = slots
@@ -78,6 +81,8 @@ class Pool:
     def has_room(self) -> bool:
         """Whether one more run that was asked for would find a slot."""
         width = self._slots.width
+        if self._rests_alone:
+            return self.load < width
         return self.load - len(self._resting) < width and self.load < 2 * width
 
     def enter(self) -> None:

@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TypeAlias, cast
 
 from taskexp.plan.values import checked_int
@@ -110,6 +111,10 @@ def _checked_status(text: str) -> Status:
 
 
 def _checked_pattern(text: str) -> re.Pattern[str]:
+    if meant := get_close_matches(text.lower(), list(Status), cutoff=0.76):
+        raise ArgumentValueError(
+            f"retry_on: {text!r} is no status; write {str(meant[0])!r}, or re.compile({text!r}) if the output says so"
+        )
     if not text:
         raise ArgumentValueError(f"retry_on: an empty expression matches everything; {_GRAMMAR}")
     try:

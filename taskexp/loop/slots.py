@@ -5,17 +5,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
-from taskexp.plan.parts import checked_env_name
+from taskexp.plan.parts import RESERVED, checked_env_name
 from taskexp.plan.values import checked_values, text_of
 from taskexp.run.devices import CPUS, parse_cpus
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 
 _LISTS = (CPUS, "CUDA_VISIBLE_DEVICES")
 """Variables whose values list devices: two values may not name the same one."""
-
-
-OURS = ("TASKEXP_INDEX", "TASKEXP_SLOT", "TASKEXP_ATTEMPT")
-"""Variables that every run has from us."""
 
 
 class Slots:
@@ -70,7 +66,7 @@ def checked_slots(slots: object, taken: Collection[str] = ()) -> tuple[Mapping[s
         checked_env_name(name, "slots"): _checked_column(name, values)
         for name, values in cast("Mapping[object, object]", slots).items()
     }
-    if clash := [name for name in columns if name in taken or name in OURS]:
+    if clash := [name for name in columns if name in taken or name in RESERVED - {CPUS}]:
         setter = "the task" if clash[0] in taken else "every loop"
         raise ArgumentValueError(f"slots: {clash[0]} is set by {setter}, too; let only one of them set it")
     if not columns:

@@ -51,13 +51,14 @@ class Summary:
         if retried := self._retried.total():
             lines.append(f"  {retried} tried again, {self._retried[Status.succeeded]} of them with success")
         if halted is not None:
-            lines.append(f"  halt={halted.text!r} left {not_run} more not run")
+            lines.append(f"  halt={halted.text!r} was reached; {not_run} more were not run")
         return "\n".join([*lines, *self._usage()])
 
     def _usage(self) -> list[str]:
         largest = self._largest
         if largest is None or largest.max_rss_bytes is None:
             return []
-        at_most = "at most " if largest.max_rss_inherited else ""
-        peak = f"{at_most}{largest.max_rss_bytes / 2**20:.0f} MiB (index {largest.index})"
+        if largest.max_rss_inherited:  # no run was larger than the driver: how large they were nobody knows
+            return [f"  {self._cpu_seconds:.1f} s of CPU in all"]
+        peak = f"{largest.max_rss_bytes / 2**20:.0f} MiB (index {largest.index})"
         return [f"  {self._cpu_seconds:.1f} s of CPU in all, largest peak memory {peak}"]

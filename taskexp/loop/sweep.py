@@ -68,7 +68,7 @@ class Sweep:
         self._engine = engine
         self._course = Course(route)
         self._slots = Slots(options.environs, options.width)
-        self._pool = Pool(self._slots, self)
+        self._pool = Pool(self._slots, self, rests_alone=options.max_workers == 1)
         self._callback_thread = ThreadPool("callback", max_threads=1)
         lane = Lane(Strand(self._callback_thread))
         self._performer = Performer(engine, self.outlets, lane, keeps_tail=options.retry.reads_output)
@@ -88,10 +88,8 @@ class Sweep:
         options = self.options
         self.tally.begin(shown=options.use_tqdm)
         if options.width < options.max_workers:
-            slots = "1 slot" if options.width == 1 else f"{options.width} slots"
-            self.outlets.notify(
-                f"taskexp: max_workers={options.max_workers}, but there are {slots}: {options.width} at a time"
-            )
+            slots = "there is 1 slot" if options.width == 1 else f"there are {options.width} slots"
+            self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {options.width} at a time")
 
     def attach(self, loop: AbstractEventLoop) -> None:
         """Learn the event loop; loop."""

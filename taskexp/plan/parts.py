@@ -9,6 +9,9 @@ from typing import Any, TypeAlias
 from taskexp.plan.values import Value, checked_text, text_of
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 
+RESERVED = frozenset(("TASKEXP_INDEX", "TASKEXP_SLOT", "TASKEXP_ATTEMPT", "TASKEXP_CPUS", "TASKEXP_RUN"))
+"""Variables that every run has from its loop."""
+
 
 class Kind(Enum):
     """Where a part's value goes."""
@@ -117,6 +120,15 @@ def checked_env_name(name: object, where: str) -> str:
             f"{where}: {name!r} cannot name an environment variable; it is empty or has '=' or NUL"
         )
     return checked_text(name, where)
+
+
+def checked_own_name(name: object, where: str) -> str:
+    """Refuse what cannot name an environment variable of the user's: every loop sets some."""
+    checked = checked_env_name(name, where)
+    if checked in RESERVED:
+        cure = "write slots={'TASKEXP_CPUS': [...]}" if checked == "TASKEXP_CPUS" else "use another name"
+        raise ArgumentValueError(f"{where}: {checked} is set by every loop; {cure}")
+    return checked
 
 
 def switch_flag(values: Sequence[Value]) -> str | None:

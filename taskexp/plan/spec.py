@@ -19,8 +19,8 @@ from taskexp.plan.parts import (
     Part,
     Place,
     Sample,
-    checked_env_name,
     checked_key,
+    checked_own_name,
     switch_flag,
 )
 from taskexp.plan.values import Value, checked_int, checked_text, checked_value, checked_values, count
@@ -190,7 +190,7 @@ class Spec:
         return self._with_loop(Place(Kind.SWITCH, flag, self._free_name(flag)), values)
 
     def _env_place(self, name: object, call: str) -> Place:
-        checked = checked_env_name(name, call)
+        checked = checked_own_name(name, call)
         return Place(Kind.ENV, checked, self._free_name(checked))
 
     def _option_place(self, key: object, call: str) -> Place:
