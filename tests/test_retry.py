@@ -597,9 +597,7 @@ def test_retries_that_make_no_sense_are_refused_before_anything_starts(
 
 @pytest.mark.parametrize("typed", ["timeout", "Failed", "time_out", "not started", "failure"])
 def test_a_mistyped_status_is_no_regular_expression(typed: str):
-    with pytest.raises(
-        ArgumentValueError, match=r"is no status; write '(timed_out|failed|not_started)', or re.compile"
-    ):
+    with pytest.raises(ArgumentValueError, match=r"is no status; write '[a-z_]+', or re.compile"):
         Task("true").run(retries=1, retry_on=typed)
     assert Task("true").run(retries=1, retry_on=re.compile(typed), ostreams=[])[0].status is Status.succeeded
 
