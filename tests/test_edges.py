@@ -164,3 +164,31 @@ async def test_what_was_said_before_a_break_is_written() -> None:
             break
         await asyncio.sleep(0.01)
     assert out.getvalue() == "echo -n 1\n"
+
+
+def test_a_fork_that_leaves_the_loop_by_its_with_leaves_the_runs_to_the_parent(tmp_path: Path) -> None:
+    done = run_script(
+        """
+import os, sys, warnings
+from taskexp import ExecutableStateError, Task
+warnings.simplefilter("ignore")  # newer Pythons warn of forks
+exp = Task(["sh", "-c", 'while [ ! -e go ]; do sleep 0.01; done']).arg(None, [1, 2])
+with exp.executable_loop(max_workers=2, use_tqdm=False) as loop:
+    exe = next(loop)
+    exe.execute()
+    child = os.fork()
+    if not child:
+        try:
+            next(loop)
+        except ExecutableStateError as error:
+            print("child:", error, flush=True)
+        sys.exit(7)
+    print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    open("go", "w").close()
+    print("parent", exe.result.status)
+""",
+        tmp_path,
+    )
+    assert "child: this loop belongs to the process that it was forked from" in done.stdout, done.stdout + done.stderr
+    assert "child 7\n" in done.stdout
+    assert "parent succeeded\n" in done.stdout

@@ -129,6 +129,8 @@ class Facade:
             SystemExit: SIGTERM came; everything is stopped.
             RunFailed: a run with `check=True` did not succeed; everything is stopped.
         """
+        if os.getpid() != self.sweep.pid:
+            raise ExecutableStateError("this loop belongs to the process that it was forked from; make another one")
         if not self.sweep.finished:
             self.begin()
         if self._last is not None:
@@ -181,7 +183,7 @@ class Facade:
     def close(self) -> None:
         """Stop what is running, and give everything back; a stop that a signal caused stays quiet here."""
         sweep = self.sweep
-        if sweep.finished and self._portal is None:
+        if (sweep.finished and self._portal is None) or os.getpid() != sweep.pid:  # a fork: all is the parent's
             return
         if self._last is not None:
             sweep.pass_by(self._last)
