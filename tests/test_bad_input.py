@@ -270,7 +270,7 @@ def test_what_only_a_run_can_tell_is_refused_before_it(max_workers, task, trace)
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("name", ["TASKEXP_INDEX", "TASKEXP_SLOT", "TASKEXP_ATTEMPT", "TASKEXP_CPUS"])
+@pytest.mark.parametrize("name", ["TASKEXP_INDEX", "TASKEXP_SLOT", "TASKEXP_ATTEMPT", "TASKEXP_CPUS", "TASKEXP_RUN"])
 def test_a_variable_that_every_loop_sets_is_refused(name):
     for build in (
         lambda: Task("true", env={name: "1"}),

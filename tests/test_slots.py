@@ -16,6 +16,7 @@ from conftest import run_script
 from test_bad_input import assert_refused
 
 from taskexp import DeviceError, RunResult, Status, Task, cpu_slots, gpu_slots
+from taskexp.plan.parts import RESERVED
 
 FOUR = ["a", "b", "c", "d"]
 CPUS = sorted(os.sched_getaffinity(0))
@@ -541,3 +542,10 @@ task.run(ostreams=[], use_tqdm=False)
     told = re.search(r"  (\d+\.\d) s of CPU in all, largest peak memory (\d+) MiB \(index 1\)\n", done.stderr)
     assert told, done.stderr
     assert 143 <= int(told[2]) < 250
+
+
+def test_every_variable_that_a_loop_sets_is_reserved():
+    printed = io.StringIO()
+    Task("env").run(ostreams=[printed], use_tqdm=False, slots=cpu_slots())
+    ours = {line.split("=")[0] for line in printed.getvalue().splitlines() if line.startswith("TASKEXP_")}
+    assert ours == RESERVED

@@ -165,8 +165,8 @@ class CompletedRuns(Loop):
     def _next_run(self) -> Run | None:
         facade = self._facade
         if not self._sweep.finished and not self._feeding:
-            self._feeding = True
             facade.begin()
+            self._feeding = True
             facade.post(self._feeder.start)
         run = facade.await_next(self._feeder.may_yield, self._feeder.take)
         if run is not None:

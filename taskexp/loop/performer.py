@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from taskexp.loop.run import Run
 from taskexp.run.devices import CPUS, parse_cpus
 from taskexp.run.engine import Attempt, Engine
-from taskexp.run.outlet import Outlets
 from taskexp.run.output import RunOutput, run_dry
 from taskexp.run.strand import Job
 from taskexp.run.tail import Tail
@@ -20,14 +19,12 @@ class Performer:
 
     Args:
         engine: what runs the commands.
-        outlets: where to the user is spoken.
         lane: where the user's functions are called, unless a run has a lane of its own.
         keeps_tail: whether the last output of an attempt has to be kept.
     """
 
-    def __init__(self, engine: Engine, outlets: Outlets, lane: Lane, *, keeps_tail: bool) -> None:
+    def __init__(self, engine: Engine, lane: Lane, *, keeps_tail: bool) -> None:
         self._engine = engine
-        self._outlets = outlets
         self._lane = lane
         self._keeps_tail = keeps_tail
 

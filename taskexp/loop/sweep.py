@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from taskexp.loop.course import Course
+from taskexp.loop.halt import Halt
 from taskexp.loop.narration import Narration
 from taskexp.loop.options import ExecuteOptions, LoopOptions
 from taskexp.loop.performer import Performer
@@ -71,7 +72,7 @@ class Sweep:
         self._pool = Pool(self._slots, self, rests_alone=options.max_workers == 1)
         self._callback_thread = ThreadPool("callback", max_threads=1)
         lane = Lane(Strand(self._callback_thread))
-        self._performer = Performer(engine, self.outlets, lane, keeps_tail=options.retry.reads_output)
+        self._performer = Performer(engine, lane, keeps_tail=options.retry.reads_output)
         self._begun = False
         self._iterating = False
         self._face: Face = "sync"
@@ -160,7 +161,7 @@ class Sweep:
         """Look for the next point in the thread that the user's functions are called in; loop."""
         settled: list[bool] = []
         while self._course.is_filtered and not (any(settled) or self.stopping):
-            await self._performer.call(lambda: settled.append(self.seek()), self._is_ending)
+            await self._performer.call(lambda: settled.append(self.seek()), lambda: self.stopping)
             await self.turnstile.arrive(self.may_yield)
 
     def take_next(self) -> Run | None:
@@ -269,7 +270,7 @@ class Sweep:
     async def attempt(self, run: Run, slot: int) -> float | None:
         """Take a run through one attempt; see `Owner`."""
         devices = self._slots.environ(slot)
-        result = await self._performer.perform(run, slot, devices, lambda: self._is_ending() or run.unwanted)
+        result = await self._performer.perform(run, slot, devices, lambda: self.stopping or run.unwanted)
         if (pause := self._pause_after(run, result)) is not None:
             self.tally.retry()
             return pause
@@ -285,7 +286,7 @@ class Sweep:
         self._settle(run, run.latest)
         if self._face == "sync":
             await self.turnstile.arrive(lambda: run.passed or self.stopping)
-        await run.transcript.write(lambda: self._is_ending() or run.unwanted)
+        await run.transcript.write(lambda: self.stopping or run.unwanted)
 
     def over(self, run: Run, task: "asyncio.Task[float | None]") -> None:
         """Tell whoever waits for a run; see `Owner`."""
@@ -335,31 +336,24 @@ class Sweep:
         )
         return pause
 
-    def _is_ending(self) -> bool:
-        return self.stopping
-
     def _settle(self, run: Run, result: RunResult) -> None:
         """Publish a run's result; loop."""
         run.result = result
         if self.finished and result.status not in (Status.succeeded, Status.interrupted):
             self.outlets.notify(f"taskexp: index {result.index}, {result.describe()}: {run.command_line()}")
-        halted_before = self._halted
-        self.tally.settle(run, result)
+        halt = self.tally.settle(run, result)
         if result.status is not Status.succeeded and run.orders.check:
             self.failure = self.failure or RunFailed(result)
             if self.options.max_workers > 1 and self._face == "sync" and not self.stopping:
                 self.stop()
-        if self._halted and not halted_before and not self.stopping:
-            self._halt()
+        if halt is not None and not self.stopping:
+            self._give_up(halt)
         for act in run.on_settled:
             act()
         self.turnstile.notify()
 
-    def _halt(self) -> None:
-        """Give up, or have enough: nothing starts any more, and the loop comes to its end by itself."""
-        halt = self.tally.halted
-        if halt is None:
-            raise AssertionError("halted without a policy")
+    def _give_up(self, halt: Halt) -> None:
+        """Have enough: nothing starts any more, and the loop comes to its end by itself."""
         ends = "running runs are stopped" if halt.at_once else "running runs end by themselves"
         self.outlets.notify(f"taskexp: {halt.reason}; nothing more starts, {ends}")
         self._pool.stop_waiting(f"{halt.reason} before it could start")

@@ -45,14 +45,16 @@ class Tally:
         """Count an attempt that is followed by another."""
         self.progress.count_retry()
 
-    def settle(self, run: Run, result: RunResult) -> None:
-        """Count a run that is over, and learn whether it is time to halt."""
+    def settle(self, run: Run, result: RunResult) -> Halt | None:
+        """Count a run that is over; returns the policy by which this is the moment to give up, if it is."""
         self._summary.add(result, run.command_line)
         self.progress.count(result.status, advance=not run.counted)
         run.counted = True
         total = self.progress.total - self._route.first_step
-        if self._halt is not None and self._halt.reached(self._summary.counts, total):
-            self.halted = self._halt
+        if self._halt is None or self.halted is not None or not self._halt.reached(self._summary.counts, total):
+            return None
+        self.halted = self._halt
+        return self._halt
 
     def close(self) -> None:
         """Let the last state of the bar stand, and say what went wrong."""
