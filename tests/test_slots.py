@@ -501,6 +501,27 @@ for command in (fills, ["sh", "-c", '"$@"; true', "sh", *fills], ["/bin/true"]):
     assert done.stdout == "True True False\nTrue True False\nFalse True True\n"
 
 
+def test_the_peak_of_the_drivers_own_spawner_hides_no_run(tmp_path: Path):
+    done = run_script(
+        """
+import subprocess, sys
+data = b"x" * 300_000_000
+del data
+sweep = '''
+import sys
+from taskexp import Task
+for fill in 100_000_000, 0:
+    result, = Task([sys.executable, "-c", f"data = b'x' * {fill}"]).run(ostreams=[], use_tqdm=False)
+    print(result.max_rss_bytes >= 100_000_000, result.max_rss_bytes < 200_000_000, result.max_rss_inherited)
+'''
+subprocess.run([sys.executable, "-c", sweep], check=True)
+""",
+        tmp_path,
+    )
+    assert done.stderr == ""
+    assert done.stdout == "True True False\nFalse True True\n"
+
+
 BURN = "import os\nwhile os.times().user < 0.25: pass"  # in ticks of 0.01 s; what is asserted leaves room for a few
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from taskexp.plan.command import Command
 from taskexp.run.descendants import HAS_PROC, MARKER, Process, ProcessTable, is_alive, ticks_now
@@ -177,8 +178,7 @@ class Child:
             return Reaped()
         unit = 1024 if HAS_PROC else 1  # Linux counts ru_maxrss in KiB, macOS in bytes
         never_ran = HAS_PROC and os.WIFSIGNALED(status) and usage.ru_minflt + usage.ru_majflt == 0
-        # The kernel hands the spawner's peak on to the program at its exec: a smaller peak cannot be seen.
-        inherited = usage.ru_maxrss <= self._drivers_peak
+        inherited = usage.ru_maxrss <= self._drivers_peak and usage.ru_maxrss <= _own_peak(usage.ru_maxrss)
         return Reaped(
             os.waitstatus_to_exitcode(status),
             never_ran,
@@ -187,6 +187,26 @@ class Child:
             usage.ru_utime,
             usage.ru_stime,
         )
+
+
+_own_peak_seen = 0  # in KiB; it never falls
+
+
+def _own_peak(enough: int) -> int:
+    """Return the peak memory of this process's own address space, or as much of it as is `enough`, in ru_maxrss's unit.
+
+    A spawner hands that peak on to the program at its exec, so a smaller one cannot be seen. The `ru_maxrss` of
+    this process may be far larger: it holds what its own spawner handed on, and that goes no further.
+    """
+    global _own_peak_seen
+    if not HAS_PROC:
+        return enough
+    if _own_peak_seen < enough:
+        _, _, told = Path("/proc/self/status").read_bytes().partition(b"VmHWM:")
+        if not told:  # a kernel that does not say
+            return enough
+        _own_peak_seen = int(told.split(maxsplit=1)[0])
+    return _own_peak_seen
 
 
 @contextmanager
