@@ -4,7 +4,10 @@ from taskexp.experiment import TaskSum
 from taskexp.loop.executable import AsyncTaskExecutable, TaskExecutable
 from taskexp.loop.loop import CompletedRuns, ExecutableLoop
 from taskexp.plan.point import Point
+from taskexp.record.groups import Fold, Group, Groups
+from taskexp.record.journal.reader import RecordedRun
 from taskexp.record.logfile import create_log_fd
+from taskexp.record.results import Results, open_results
 from taskexp.run.devices import cpu_slots, gpu_slots
 from taskexp.task import Task
 from taskexp.words.errors import (
@@ -12,6 +15,8 @@ from taskexp.words.errors import (
     ArgumentValueError,
     DeviceError,
     ExecutableStateError,
+    JournalError,
+    MissingExtraError,
     PointError,
     PointIndexError,
     RunFailed,
@@ -27,9 +32,16 @@ __all__ = [
     "DeviceError",
     "ExecutableLoop",
     "ExecutableStateError",
+    "Fold",
+    "Group",
+    "Groups",
+    "JournalError",
+    "MissingExtraError",
     "Point",
     "PointError",
     "PointIndexError",
+    "RecordedRun",
+    "Results",
     "RunFailed",
     "RunResult",
     "Status",
@@ -40,4 +52,5 @@ __all__ = [
     "cpu_slots",
     "create_log_fd",
     "gpu_slots",
+    "open_results",
 ]

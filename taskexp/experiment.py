@@ -1,12 +1,13 @@
 """Experiment: what can be looped over; a task, or a sum of tasks."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any, SupportsIndex
 
 from taskexp.loop.halt import checked_halt
 from taskexp.loop.loop import CompletedRuns, ExecutableLoop
-from taskexp.loop.options import LoopOptions, OutputMode, execute_options
+from taskexp.loop.options import LoopOptions, OutputMode, checked_folder, execute_options
 from taskexp.loop.retry import Reason, checked_retry
 from taskexp.loop.slots import checked_slots
 from taskexp.plan.point import Point
@@ -14,7 +15,9 @@ from taskexp.plan.points import Points
 from taskexp.plan.route import Order, Route
 from taskexp.plan.spec import Spec
 from taskexp.plan.values import Value, checked_int
+from taskexp.record.journal.rerun import checked_rerun
 from taskexp.run.taps import LineCallback
+from taskexp.words.errors import ArgumentValueError
 from taskexp.words.outcome import RunResult
 
 
@@ -86,6 +89,8 @@ class Experiment(ABC):
         retries: int = 0,
         retry_on: Reason | str | Iterable[Reason | str] | None = None,
         halt: str | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        rerun: str | Iterable[str] | None = None,
     ) -> ExecutableLoop:
         """Make the loop that hands out each point as an executable, for `for` and for `async for`.
 
@@ -112,12 +117,19 @@ class Experiment(ABC):
             halt: when to give up: "now,fail=1", "soon,fail=3", "soon,fail=10%", "now,success=1". "now" stops what
                 is running, "soon" lets it end; fail counts all that did not succeed; a percentage is one of the
                 points of this loop. The loop then ends as it does after its last point. None is never.
+            journal: a folder where every run is recorded, with its output. Runs that it knows, by their content, are
+                not run again: a sweep that was stopped goes on where it was. None records nothing.
+            rerun: which runs that the journal knows run again: statuses, one or a list, or "all". None is all but
+                "succeeded". What had not come to its end runs again in any case.
 
         Raises:
             ArgumentTypeError, ArgumentValueError: an argument makes no sense; nothing was started.
+            JournalError: the journal cannot be used; the loop raises it, too, if it cannot be written.
         """
         route = Route(self._points(), order, seed, start, shard)
-        return ExecutableLoop(route, _options(route, use_tqdm, max_workers, output, slots, retries, retry_on, halt))
+        return ExecutableLoop(
+            route, _options(route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun)
+        )
 
     def as_completed(
         self,
@@ -139,6 +151,8 @@ class Experiment(ABC):
         retries: int = 0,
         retry_on: Reason | str | Iterable[Reason | str] | None = None,
         halt: str | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        rerun: str | Iterable[str] | None = None,
     ) -> CompletedRuns:
         """Run every point and hand out each executable when its run is over, in order of completion.
 
@@ -147,7 +161,7 @@ class Experiment(ABC):
         of `executable_loop` and of `TaskExecutable.execute`; here `timeout` is None, no limit, by default.
         """
         route = Route(self._points(), order, seed, start, shard)
-        options = _options(route, use_tqdm, max_workers, output, slots, retries, retry_on, halt)
+        options = _options(route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun)
         return CompletedRuns(route, options, execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check))
 
     def run(
@@ -170,28 +184,19 @@ class Experiment(ABC):
         retries: int = 0,
         retry_on: Reason | str | Iterable[Reason | str] | None = None,
         halt: str | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        rerun: str | Iterable[str] | None = None,
     ) -> list[RunResult]:
-        """Run every point; returns the results in the order of their indices. See `as_completed`."""
-        with self.as_completed(
-            timeout=timeout,
-            ostreams=ostreams,
-            on_verbose=on_verbose,
-            idle_timeout=idle_timeout,
-            grace=grace,
-            check=check,
-            start=start,
-            use_tqdm=use_tqdm,
-            max_workers=max_workers,
-            output=output,
-            order=order,
-            seed=seed,
-            shard=shard,
-            slots=slots,
-            retries=retries,
-            retry_on=retry_on,
-            halt=halt,
-        ) as completed:
-            return sorted((executable.result for executable in completed), key=lambda result: result.index)
+        """Run every point; returns the results in the order of their indices. See `as_completed`.
+
+        With a journal, the recorded results of the runs that it knows are among them.
+        """
+        route = Route(self._points(), order, seed, start, shard)
+        options = _options(route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun)
+        execute = execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check)
+        with CompletedRuns(route, options, execute, lists_recorded=True) as completed:
+            results = [executable.result for executable in completed]
+        return sorted([*results, *completed.recorded_results()], key=lambda result: result.index)
 
 
 class TaskSum(Experiment):
@@ -220,7 +225,13 @@ def _options(
     retries: object,
     retry_on: object,
     halt: object,
+    journal: object,
+    rerun: object,
 ) -> LoopOptions:
     """Check what is said to a loop."""
     environs = checked_slots(slots, route.points.variables)
-    return LoopOptions(use_tqdm, max_workers, output, environs, checked_retry(retries, retry_on), checked_halt(halt))
+    retry, until = checked_retry(retries, retry_on), checked_halt(halt)
+    if rerun is not None and journal is None:
+        raise ArgumentValueError("rerun without a journal has no effect; give journal='build/sweep'")
+    again = checked_rerun(rerun)
+    return LoopOptions(use_tqdm, max_workers, output, environs, retry, until, checked_folder(journal), again)

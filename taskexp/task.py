@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self, TypeAlias, cast
 
 from taskexp.experiment import Experiment
+from taskexp.plan.metric import Take
 from taskexp.plan.parts import checked_own_name
 from taskexp.plan.point import Point, checked_cwd
+from taskexp.plan.secrets import checked_secrets
 from taskexp.plan.spec import PointFunction, Spec
 from taskexp.plan.values import Value, checked_text, checked_value, text_of
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
@@ -32,6 +34,9 @@ class Task(Experiment):
             folder has to be there when the run starts.
         stdin: what every run reads: text (str), bytes, or the path of a file (a `pathlib.Path`); None is
             /dev/null.
+        secret_env: names of variables that hold secrets, or `fnmatch` patterns of them, beside the usual ones
+            (`*_TOKEN`, `*_KEY`, `*PASSWORD*`, `*SECRET*` and such). Runs get their values; no journal and no printed
+            command does, and they are no part of `Point.id`.
         live: ask Python programs not to buffer their output, so that lines come as they are printed
             (sets `PYTHONUNBUFFERED=1`).
 
@@ -46,13 +51,17 @@ class Task(Experiment):
         env: Mapping[str, object] | None = None,
         cwd: str | os.PathLike[str] | Callable[[Point], str | os.PathLike[str]] | None = None,
         stdin: str | bytes | os.PathLike[str] | None = None,
+        secret_env: Iterable[str] | None = None,
         live: bool = False,
     ) -> None:
         overlay, computed = _checked_env(env)
         if live and "PYTHONUNBUFFERED" not in computed:
             overlay.setdefault("PYTHONUNBUFFERED", "1")
+        secrets = checked_secrets(secret_env)
         folder = cwd if cwd is None or callable(cwd) else checked_cwd(cwd)
-        self._spec = Spec(_words(program, "program"), env=overlay, cwd=folder, stdin=_checked_stdin(stdin))
+        self._spec = Spec(
+            _words(program, "program"), env=overlay, cwd=folder, stdin=_checked_stdin(stdin), secrets=secrets
+        )
         for name, function in computed.items():
             self._spec = self._spec.with_env(name, function)
 
@@ -142,6 +151,18 @@ class Task(Experiment):
             seed: which draw; the same seed gives the same points everywhere.
         """
         self._spec = self._spec.with_sample(n, seed)
+        return self
+
+    def metric(self, name: str, pattern: str, *, take: Take = "last") -> Self:
+        """Read a number from the output of every run, into `result.metrics`.
+
+        Args:
+            name: what it is called.
+            pattern: a regular expression that is searched for in each line of stdout and stderr; its first group is
+                the number, as `float` reads it: `throughput: ([0-9.]+)`.
+            take: which of several numbers counts: "first", "last", "min" or "max".
+        """
+        self._spec = self._spec.with_metric(name, pattern, take)
         return self
 
     def wraps(self, outer: str | Sequence[str]) -> Self:

@@ -23,9 +23,16 @@ PUBLIC_NAMES = [
     "DeviceError",
     "ExecutableLoop",
     "ExecutableStateError",
+    "Fold",
+    "Group",
+    "Groups",
+    "JournalError",
+    "MissingExtraError",
     "Point",
     "PointError",
     "PointIndexError",
+    "RecordedRun",
+    "Results",
     "RunFailed",
     "RunResult",
     "Status",
@@ -36,6 +43,7 @@ PUBLIC_NAMES = [
     "cpu_slots",
     "create_log_fd",
     "gpu_slots",
+    "open_results",
 ]
 
 # What is used, by the beginning of its dotted name, and the modules that may use it.
@@ -64,8 +72,8 @@ OWNERS = {
     "signal.signal": ("taskexp.run.interrupt",),
     "signal.set_wakeup_fd": ("taskexp.run.interrupt",),
     "signal.siginterrupt": ("taskexp.run.interrupt",),
-    "pandas": ("taskexp.record.results",),
-    "pyarrow": ("taskexp.record.results",),
+    "pandas": ("taskexp.record.table",),
+    "duckdb": ("taskexp.record.table",),
 }
 
 # Methods of any object that do what an owner does.
@@ -315,7 +323,7 @@ def test_importing_taskexp_is_light():
     loaded = modules_loaded_by("import taskexp")
     more = {name.split(".")[0] for name in loaded - modules_loaded_by("import asyncio")}
     assert "taskexp" in more
-    assert more & {"tqdm", "sqlite3", "argparse", "anyio", "multiprocessing", "pandas", "pyarrow", "IPython"} == set()
+    assert more & {"tqdm", "sqlite3", "argparse", "anyio", "multiprocessing", "pandas", "duckdb", "IPython"} == set()
     assert not any(name.startswith("taskexp.cli") for name in loaded)
 
 

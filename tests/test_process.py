@@ -596,10 +596,10 @@ def test_a_process_that_got_the_pid_of_another_is_not_signalled(marker):
     with subprocess.Popen(["sleep", marker], start_new_session=True) as innocent:
         [living] = ProcessTable().members(innocent.pid, f"no {marker}", 0)
         gone = Process(living.pid, living.parent, living.group, living.start_ticks - 1)
-        process._signal_process(gone, signal.SIGKILL)
+        process.signal_process(gone, signal.SIGKILL)
         with pytest.raises(subprocess.TimeoutExpired):
             innocent.wait(0.2)
-        process._signal_process(living, signal.SIGKILL)
+        process.signal_process(living, signal.SIGKILL)
         assert innocent.wait(20) == -9
 
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SECTIONS = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
 BLOCKS = {section.splitlines()[0]: re.findall(r"```python\n(.*?)```", section, re.DOTALL) for section in SECTIONS[1:]}
-TELLING = {"Slots: one device per run", "Retries, and when to give up"}
+TELLING = {"Slots: one device per run", "Retries, and when to give up", "The journal: go on where it was"}
 """Sections whose examples have something to tell on stderr: elsewhere it would be a run that failed."""
 
 

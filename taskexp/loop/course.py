@@ -1,12 +1,28 @@
-"""Course: how far a loop has come on its route, and the points that `where` lets through."""
+"""Course: how far a loop has come on its route, and the points on it that are to run."""
 
 import time
+from collections.abc import Collection
+from typing import NamedTuple
 
 from taskexp.plan.point import Point
 from taskexp.plan.route import Route
 
 SEEK_SECONDS = 0.02
 """How long to look for the next point that `where` lets through before others have their turn."""
+
+
+class Sought(NamedTuple):
+    """What came of a look for the next point.
+
+    Attributes:
+        settled: whether there is nothing more to look for: it is found, or there is none.
+        dropped: how many points `where` did not let through.
+        recorded: how many points do not run again.
+    """
+
+    settled: bool
+    dropped: int
+    recorded: int
 
 
 class Course:
@@ -17,33 +33,41 @@ class Course:
     """
 
     def __init__(self, route: Route) -> None:
+        self.recorded: Collection[bytes] = ()
+        """The fingerprints of points that do not run again."""
+        self.passed_over: dict[bytes, int] | None = None
+        """Where such points stand in the grid, if anybody wants to know."""
         self._points = route.points
         self._route = route
         self._step = route.first_step
         self._found: Point | None = None
-        self.is_filtered = route.points.is_filtered
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether some points may not be handed out."""
+        return bool(self.recorded) or self._points.is_filtered
 
     @property
     def exhausted(self) -> bool:
         """Whether there is no further point."""
         return self._found is None and self._step >= self._route.step_count
 
-    def seek(self) -> tuple[bool, int]:
-        """Look for the next point that is let through, for a moment.
-
-        Returns:
-            Whether there is nothing more to look for (it is found, or there is none), and how many were dropped.
-        """
-        dropped, deadline = 0, time.monotonic() + SEEK_SECONDS
+    def seek(self) -> "Sought":
+        """Look for the next point that is to run, for a moment."""
+        dropped, recorded, deadline = 0, 0, time.monotonic() + SEEK_SECONDS
         while self.is_filtered and not self.exhausted and self._found is None:
             if time.monotonic() >= deadline:
-                return False, dropped
+                return Sought(False, dropped, recorded)
             point = self._next()
-            if point.admitted():
-                self._found = point
-            else:
+            if not point.admitted():
                 dropped += 1
-        return True, dropped
+            elif self.recorded and point.fingerprint in self.recorded:
+                recorded += 1
+                if self.passed_over is not None:
+                    self.passed_over[point.fingerprint] = point.index
+            else:
+                self._found = point
+        return Sought(True, dropped, recorded)
 
     def take(self) -> Point | None:
         """Take the next point, the one that was found where points are filtered; None after the last."""

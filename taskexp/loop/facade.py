@@ -109,6 +109,8 @@ class Facade:
         self.sweep = sweep
         self._portal: LoopThread | None = None
         self.begun = False
+        self.lists_recorded = False
+        """Whether the recorded runs that do not run again are wanted, too."""
         self._last: Run | None = None
         self._told = False
         self._portal_lock = threading.RLock()
@@ -166,6 +168,7 @@ class Facade:
     def begin(self) -> None:
         """Take over the signals, show the bar, start the event loop that decides what a signal means."""
         if not self.begun:
+            self.sweep.open_journal(lists_recorded=self.lists_recorded)
             self.begun = True
             self.sweep.begin("sync")
             self._start_portal()
@@ -174,11 +177,12 @@ class Facade:
         """Wait for the runs that are left and give everything back."""
         sweep = self.sweep
         sweep.turnstile.wait(lambda: sweep.stopped if sweep.stopping else sweep.load == 0 and sweep.interrupt.heard)
+        self._told = True
         if sweep.stopping:
-            self._told = True
             self._leave()
         else:
             self._give_back()
+            self._raise_journal_error()
 
     def close(self) -> None:
         """Stop what is running, and give everything back; a stop that a signal caused stays quiet here."""
@@ -273,6 +277,11 @@ class Facade:
         self.sweep.raise_if_interrupted()
         if self.sweep.failure is not None:
             raise self.sweep.failure
+        self._raise_journal_error()
+
+    def _raise_journal_error(self) -> None:
+        if self.sweep.journal_error is not None:
+            raise self.sweep.journal_error
 
     def _leave_if_interrupted(self) -> None:
         if self.sweep.interrupted:

@@ -19,7 +19,7 @@ from taskexp.loop.sweep import Sweep
 from taskexp.plan.route import Route
 from taskexp.run.local import LocalEngine
 from taskexp.words.errors import ExecutableStateError, RunFailed
-from taskexp.words.outcome import Status
+from taskexp.words.outcome import RunResult, Status
 
 
 class Lease:
@@ -78,6 +78,7 @@ class Loop(ABC):
         self._async_begun = True
         if self._sweep.finished:
             return
+        await self._sweep.open_journal_aside()
         self._sweep.begin("async")
         self._sweep.attach(asyncio.get_running_loop())
         lease = Lease(self._sweep)
@@ -91,6 +92,8 @@ class Loop(ABC):
         finally:
             lease.give_back()
         self._sweep.end_iteration()
+        if self._sweep.journal_error is not None:
+            raise self._sweep.journal_error
 
     async def __aenter__(self) -> Self:
         return self
@@ -156,11 +159,21 @@ class ExecutableLoop(Loop):
 class CompletedRuns(Loop):
     """Runs every point and hands out each executable when its run is over; what `Task.as_completed` returns."""
 
-    def __init__(self, route: Route, options: LoopOptions, execute: ExecuteOptions) -> None:
+    def __init__(
+        self, route: Route, options: LoopOptions, execute: ExecuteOptions, *, lists_recorded: bool = False
+    ) -> None:
         super().__init__(route, options)
+        self._facade.lists_recorded = lists_recorded
         self._feeder = Feeder(self._sweep, execute)
         self._check = execute.check
         self._feeding = False
+
+    def recorded_results(self) -> list[RunResult]:
+        """Read the results of the runs that a journal knew, so that they did not run again; after the loop.
+
+        They have their places in this grid. Empty unless the loop was made to list them, as `Task.run` does.
+        """
+        return self._sweep.recorded_results()
 
     def _next_run(self) -> Run | None:
         facade = self._facade

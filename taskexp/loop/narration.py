@@ -22,7 +22,7 @@ class Narration:
         self._options = options
         self._pid = os.getpid()
         self._writers = ThreadPool("writer")
-        self._spoolers = ThreadPool("spool", max_threads=2)  # not the writers: streams that are stuck stall no spool
+        self.spoolers = ThreadPool("spool", max_threads=2)  # not the writers: streams that are stuck stall no spool
         self.outlets = Outlets(self._writers)
         self._spoken_of: Run | None = None
         self._closed = False
@@ -47,14 +47,14 @@ class Narration:
         """Let the threads end: nothing runs any more."""
         self._closed = True
         self._writers.close()
-        self._spoolers.close()
+        self.spoolers.close()
 
     def _new_transcript(self, index: int) -> Transcript:
         if self._options.max_workers == 1:
             return LiveTranscript(self.outlets)
         if self._options.output == "line":
             return LineTranscript(self.outlets, index)
-        return BlockTranscript(self.outlets, self._spoolers)
+        return BlockTranscript(self.outlets, self.spoolers)
 
     def _write_rest(self) -> None:
         """Write what was said of the last run that never started; at the end of the program."""

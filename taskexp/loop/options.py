@@ -2,14 +2,18 @@
 
 import math
 import numbers
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Literal, TypeAlias
+from pathlib import Path
+from typing import IO, Any, Literal, TypeAlias, cast
 
 from taskexp.loop.halt import Halt
 from taskexp.loop.retry import Retry
-from taskexp.plan.values import checked_int
+from taskexp.plan.values import checked_int, checked_text
+from taskexp.record.journal.journal import check_journal
+from taskexp.record.journal.rerun import DEFAULT, Rerun
 from taskexp.run.engine import Limits
 from taskexp.run.outlet import checked_stream
 from taskexp.run.taps import LineCallback
@@ -29,6 +33,8 @@ class LoopOptions:
         environs: the variables of each slot; empty where slots are nothing but numbers.
         retry: which runs are tried again.
         halt: when to give up; None is never.
+        journal: the folder where runs are recorded; None is nowhere.
+        rerun: which recorded runs run again.
     """
 
     use_tqdm: bool
@@ -37,6 +43,8 @@ class LoopOptions:
     environs: tuple[Mapping[str, str], ...]
     retry: Retry
     halt: Halt | None
+    journal: Path | None = None
+    rerun: Rerun = DEFAULT
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "max_workers", checked_int(self.max_workers, "max_workers"))
@@ -85,6 +93,24 @@ def execute_options(
         _checked_seconds(timeout, "timeout"), _checked_seconds(idle_timeout, "idle_timeout"), _checked_grace(grace)
     )
     return ExecuteOptions(limits, checked_streams(ostreams), on_verbose, check)
+
+
+def checked_folder(journal: object) -> Path | None:
+    """Check the folder of a journal, and what is in it. Raises JournalError."""
+    if journal is None:
+        return None
+    path = os.fspath(cast("str | os.PathLike[str]", journal)) if isinstance(journal, str | os.PathLike) else None
+    if not isinstance(path, str):
+        raise ArgumentTypeError(f"journal is the path of a folder, not {journal!r}")
+    if not path:
+        raise ArgumentValueError("journal is empty; give the path of a folder, or None for no journal")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ArgumentValueError(f"journal: {path!r} is no UTF-8, which sqlite needs; give another name") from None
+    folder = Path(checked_text(path, "journal")).absolute()  # the body may go to another folder
+    check_journal(folder)
+    return folder
 
 
 def checked_streams(ostreams: Sequence[IO[Any]] | None) -> tuple[IO[Any], ...]:

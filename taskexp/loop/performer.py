@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Mapping
 
+from taskexp.loop.recorder import Record, Recorder
 from taskexp.loop.run import Run
 from taskexp.run.devices import CPUS, parse_cpus
 from taskexp.run.engine import Attempt, Engine
@@ -10,8 +11,10 @@ from taskexp.run.output import RunOutput, run_dry
 from taskexp.run.strand import Job
 from taskexp.run.tail import Tail
 from taskexp.run.taps import Lane
-from taskexp.words.errors import PointError
+from taskexp.words.errors import JournalError, PointError
 from taskexp.words.outcome import Ending, RunResult, Status
+
+STOPPED = "it was stopped before it could start"
 
 
 class Performer:
@@ -20,44 +23,76 @@ class Performer:
     Args:
         engine: what runs the commands.
         lane: where the user's functions are called, unless a run has a lane of its own.
+        recorder: where attempts are recorded.
         keeps_tail: whether the last output of an attempt has to be kept.
     """
 
-    def __init__(self, engine: Engine, lane: Lane, *, keeps_tail: bool) -> None:
+    def __init__(self, engine: Engine, lane: Lane, recorder: Recorder, *, keeps_tail: bool) -> None:
         self._engine = engine
+        self._recorder = recorder
         self._lane = lane
         self._keeps_tail = keeps_tail
 
-    async def perform(self, run: Run, slot: int, devices: Mapping[str, str], hurried: Callable[[], bool]) -> RunResult:
+    async def perform(
+        self,
+        run: Run,
+        slot: int,
+        devices: Mapping[str, str],
+        hurried: Callable[[], bool],
+        vacate: Callable[[], object],
+    ) -> RunResult:
         """Take a run from the start of an attempt to the last line that it printed.
 
         Args:
-            run: what to run; its number of attempts grows by one.
+            run: what to run.
             slot: the number of the slot that it has.
             devices: the variables that come with the slot.
             hurried: tells whether the run is being stopped.
+            vacate: called when the program has ended and its output is delivered; the slot is free then.
         """
-        run.attempt_number += 1
         run.slot = None
         if not run.point.is_rendered:
             await self.call(run.point.render, hurried, run.lane)
         if hurried():
-            return run.conclude(Ending.unstarted(Status.interrupted, "it was stopped before it could start"))
-        output = self._open_output(run)
+            return run.conclude(Ending.unstarted(Status.interrupted, STOPPED))
+        run.tries += 1
         try:
-            command = run.point.command
-        except PointError as error:
-            ending = Ending.unstarted(Status.not_started, str(error), socket.gethostname())
-        else:
-            run.slot = slot
-            cpus = parse_cpus(devices[CPUS], "slots") if CPUS in devices else None
-            run.attempt = Attempt(command, run.orders.limits, self._environ(run, slot, devices), cpus)
-            ending = await self._engine.run(run.attempt, output)
+            record = await self._recorder.begin(run, slot, devices, hurried)
+        except JournalError as error:
+            return run.conclude(Ending.unstarted(Status.interrupted, f"not started, it could not be recorded: {error}"))
+        ending = await self._run(run, slot, devices, record, hurried)
         if ending.status is Status.not_started:
             run.slot = None
             run.transcript.note(f"taskexp: index {run.point.index} not started: {ending.error}")
+        if record.log is not None:
+            record.log.close()
         await run.transcript.end(hurried)
-        return run.conclude(ending, devices if run.slot is not None else None)
+        result = run.conclude(ending, devices if run.slot is not None else None, record.values)
+        if record.begun is not None:
+            vacate()
+        await self._recorder.end(record, result, hurried)
+        return result
+
+    async def _run(
+        self, run: Run, slot: int, devices: Mapping[str, str], record: Record, hurried: Callable[[], bool]
+    ) -> Ending:
+        output = self._open_output(run)
+        output.begin_attempt([record.log] if record.log else [], [record.metrics] if record.metrics else [])
+        try:
+            command = run.point.command
+        except PointError as error:
+            return Ending.unstarted(Status.not_started, str(error), socket.gethostname())
+        run.slot = slot
+        run.attempt = Attempt(
+            command,
+            run.orders.limits,
+            self._environ(run, slot, devices),
+            parse_cpus(devices[CPUS], "slots") if CPUS in devices else None,
+            on_start=record.note_pid,
+        )
+        if hurried():  # while it was recorded
+            return Ending.unstarted(Status.interrupted, STOPPED, socket.gethostname())
+        return await self._engine.run(run.attempt, output)
 
     async def call(self, job: Job, hurried: Callable[[], bool], lane: Lane | None = None) -> None:
         """Call the user's code where its functions are called, and wait for it unless in a hurry."""
@@ -77,8 +112,6 @@ class Performer:
             orders = run.orders
             run.output = run.transcript.open_output(orders.ostreams, orders.on_verbose, run.lane or self._lane)
             run.output.tail = Tail() if self._keeps_tail else None
-        elif run.output.tail is not None:
-            run.output.tail.clear()
         return run.output
 
     def _environ(self, run: Run, slot: int, devices: Mapping[str, str]) -> Mapping[str, str]:

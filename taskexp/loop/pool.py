@@ -17,6 +17,9 @@ from taskexp.loop.slots import Slots
 Work: TypeAlias = Coroutine[Any, Any, float | None]
 """What is done for a run; it gives the seconds to rest before the next attempt, None if the run is over."""
 
+MOST_VACATED = 1000
+"""How many runs may have ended and wait to be recorded before no new one starts."""
+
 
 class Owner(Protocol):
     """What the pool asks of the sweep that it belongs to."""
@@ -73,6 +76,8 @@ class Pool:
         self._slots = slots
         self._owner = owner
         self._lock = threading.Lock()
+        self._held: dict[Run, int] = {}
+        self._vacated = 0
         self._waiting: deque[Run] = deque()
         self._tasks: dict[Run, asyncio.Task[float | None]] = {}
         self._resting: dict[Run, asyncio.TimerHandle] = {}
@@ -83,7 +88,8 @@ class Pool:
         width = self._slots.width
         if self._rests_alone:
             return self.load < width
-        return self.load - len(self._resting) < width and self.load < 2 * width
+        on_their_way = self.load - self._vacated
+        return on_their_way - len(self._resting) < width and on_their_way < 2 * width and self._vacated < MOST_VACATED
 
     def enter(self) -> None:
         """Count a run that was asked for; `launch` follows."""
@@ -103,7 +109,16 @@ class Pool:
         """Give the slots that are free to the runs that wait."""
         while self._waiting and self._slots.free and not self._owner.on_hold and self._owner.refusal is None:
             run, slot = self._waiting.popleft(), self._slots.take()
-            self._begin(run, slot, self._owner.attempt(run, slot))
+            self._held[run] = slot
+            self._begin(run, self._owner.attempt(run, slot))
+
+    def vacate(self, run: Run) -> None:
+        """Let another run have a slot whose run has ended, and has yet to be recorded; not where each runs alone."""
+        if not self._rests_alone:
+            self._vacated += 1
+            self._slots.give_back(self._held.pop(run))
+            self.fill()
+            self._owner.released()
 
     def stop(self, run: Run) -> None:
         """Stop one run."""
@@ -128,15 +143,17 @@ class Pool:
         for run in self._tasks:
             self._owner.break_off(run)
 
-    def _begin(self, run: Run, slot: int | None, work: Work) -> None:
+    def _begin(self, run: Run, work: Work, *, in_slot: bool = True) -> None:
         self._tasks[run] = task = asyncio.ensure_future(work)
-        task.add_done_callback(partial(self._end, run, slot))
+        task.add_done_callback(partial(self._end, run, in_slot))
 
-    def _end(self, run: Run, slot: int | None, task: "asyncio.Task[float | None]") -> None:
+    def _end(self, run: Run, in_slot: bool, task: "asyncio.Task[float | None]") -> None:
         """Give the slot back, however the work came to its end, and let the run rest, or be over."""
         del self._tasks[run]
-        if slot is not None:
+        if (slot := self._held.pop(run, None)) is not None:
             self._slots.give_back(slot)
+        elif in_slot:
+            self._vacated -= 1
         pause = None if task.cancelled() or task.exception() is not None else task.result()
         if pause is None:
             try:
@@ -158,12 +175,12 @@ class Pool:
 
     def _cut_rest(self, run: Run) -> None:
         self._resting.pop(run).cancel()
-        self._begin(run, None, self._owner.conclude(run))
+        self._begin(run, self._owner.conclude(run), in_slot=False)
 
     def _drop(self, run: Run, why: str) -> None:
         """End a run that waits: as one that did not start, or as its last attempt ended."""
-        if run.attempt_number:
-            self._begin(run, None, self._owner.conclude(run))
+        if run.tries:
+            self._begin(run, self._owner.conclude(run), in_slot=False)
             return
         self._owner.drop(run, why)
         self._leave()

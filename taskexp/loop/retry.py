@@ -42,14 +42,15 @@ class Retry:
         """Whether the last output of a run has to be kept."""
         return any(isinstance(reason, re.Pattern) for reason in self.reasons)
 
-    def wants(self, result: RunResult, output: Callable[[], str]) -> bool:
+    def wants(self, tries: int, result: RunResult, output: Callable[[], str]) -> bool:
         """Tell whether a run is to be tried again.
 
         Args:
+            tries: how many attempts it has had.
             result: how its last attempt ended.
             output: gives the last output of that attempt.
         """
-        if result.attempt > self.retries or result.status not in _STATUSES:
+        if tries > self.retries or result.status not in _STATUSES:
             return False
         return any(_holds(reason, result, output) for reason in self.reasons)
 

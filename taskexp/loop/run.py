@@ -31,8 +31,10 @@ class Run:
         """Where the user's functions are called for it; None is the sweep's own thread."""
         self.attempt: Attempt | None = None
         """What the engine runs, or ran last, for it."""
+        self.tries = 0
+        """How many attempts it has had in this sweep."""
         self.attempt_number = 0
-        """How many attempts it has had."""
+        """The number of its last attempt, over all sweeps that its journal knows."""
         self.slot: int | None = None
         """The slot of its last attempt."""
         self.output: RunOutput | None = None
@@ -77,8 +79,13 @@ class Run:
         self.options = options
         self._claimed_at = time.monotonic()
 
-    def conclude(self, ending: Ending, devices: Mapping[str, str] | None = None) -> RunResult:
-        """Make the result of an attempt from what the engine knows and what its slot gave it."""
+    def conclude(
+        self,
+        ending: Ending,
+        devices: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> RunResult:
+        """Make the result of an attempt from what the engine knows, what its slot gave it and what it printed."""
         point = self.point
         try:
             params, argv = (point.params, point.argv) if point.is_rendered else (dict(point), [])
@@ -100,6 +107,7 @@ class Run:
             attempt=max(self.attempt_number, 1),
             leaked=ending.leaked,
             host=ending.host,
+            metrics=metrics or {},
             max_rss_inherited=ending.max_rss_inherited,
             repeat=point.repeat,
             slot=self.slot,

@@ -21,15 +21,15 @@ class Summary:
         self._cpu_seconds = 0.0
         self._largest: RunResult | None = None
 
-    def add(self, result: RunResult, command_line: Callable[[], str]) -> None:
-        """Take note of a run that is over."""
+    def add(self, result: RunResult, tries: int, command_line: Callable[[], str]) -> None:
+        """Take note of a run that is over, after some attempts in this sweep."""
         self.counts[result.status] += 1
-        self._retried[result.status] += result.attempt > 1
+        self._retried[result.status] += tries > 1
         self._cpu_seconds += (result.user_seconds or 0.0) + (result.system_seconds or 0.0)
         if result.max_rss_bytes and result.max_rss_bytes > ((self._largest and self._largest.max_rss_bytes) or 0):
             self._largest = result
         if result.status not in (Status.succeeded, Status.interrupted) and len(self._entries) < LENGTH:
-            attempts = f" ({result.attempt} attempts)" if result.attempt > 1 else ""
+            attempts = f" ({tries} attempts)" if tries > 1 else ""
             entry = f"  index {result.index}, {result.describe()}{attempts}"
             self._entries.append(f"{entry}\n    {command_line()}" if result.argv else entry)
 

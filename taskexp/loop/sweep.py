@@ -12,6 +12,8 @@ import atexit
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Literal, TypeAlias
 
 from taskexp.loop.course import Course
@@ -20,18 +22,29 @@ from taskexp.loop.narration import Narration
 from taskexp.loop.options import ExecuteOptions, LoopOptions
 from taskexp.loop.performer import Performer
 from taskexp.loop.pool import Pool
+from taskexp.loop.recorder import Recorder
 from taskexp.loop.retry import pause_before
 from taskexp.loop.run import Run
 from taskexp.loop.slots import Slots
 from taskexp.loop.tally import Tally
 from taskexp.loop.turnstile import Turnstile
 from taskexp.plan.route import Route
+from taskexp.record.journal.journal import Journal
+from taskexp.record.journal.reader import read_runs
 from taskexp.run.engine import Engine
 from taskexp.run.interrupt import Interrupt, Phase, interruption, redeliver
 from taskexp.run.strand import Strand, ThreadPool
 from taskexp.run.taps import Lane
-from taskexp.words.errors import RunFailed
+from taskexp.words.errors import JournalError, RunFailed
 from taskexp.words.outcome import Ending, RunResult, Status
+
+
+def _attempted(act: Callable[[], object], errors: list[Exception]) -> None:
+    try:
+        act()
+    except Exception as error:
+        errors.append(error)
+
 
 TICK_SECONDS = 0.5
 """How often the bar's clock moves on although no run has ended."""
@@ -71,13 +84,26 @@ class Sweep:
         self._slots = Slots(options.environs, options.width)
         self._pool = Pool(self._slots, self, rests_alone=options.max_workers == 1)
         self._callback_thread = ThreadPool("callback", max_threads=1)
+        self._journal: Journal | None = None
+        self.journal_error: JournalError | None = None
+        self._recorder = Recorder(self._narration.spoolers, self._give_up_recording)
         lane = Lane(Strand(self._callback_thread))
-        self._performer = Performer(engine, lane, keeps_tail=options.retry.reads_output)
+        self._performer = Performer(engine, lane, self._recorder, keeps_tail=options.retry.reads_output)
         self._begun = False
         self._iterating = False
         self._face: Face = "sync"
 
     # ---- life
+
+    def open_journal(self, *, lists_recorded: bool = False) -> None:
+        """Open the journal, if one was asked for; any thread. Raises JournalError."""
+        options = self.options
+        if options.journal is None:
+            return
+        self._journal = Journal(options.journal, options.rerun, gathers=options.max_workers > 1)
+        self._recorder.journal = self._journal
+        self._course.recorded = self._journal.recorded
+        self._course.passed_over = {} if lists_recorded else None
 
     def begin(self, face: Face) -> None:
         """Take over the signals and show the bar; caller."""
@@ -87,10 +113,34 @@ class Sweep:
         if face == "async":
             atexit.register(self.end_at_exit)
         options = self.options
+        for warning in self._journal.warnings if self._journal is not None else []:
+            self.outlets.notify(f"taskexp: {warning}")
         self.tally.begin(shown=options.use_tqdm)
         if options.width < options.max_workers:
             slots = "there is 1 slot" if options.width == 1 else f"there are {options.width} slots"
             self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {options.width} at a time")
+
+    async def open_journal_aside(self) -> None:
+        """The same without holding the event loop; loop. Raises JournalError."""
+        if self.options.journal is None:
+            return
+        errors: list[Exception] = []
+        try:
+            await self._performer.call(lambda: _attempted(self.open_journal, errors), lambda: False)
+            if errors:
+                raise errors[0]
+        except BaseException:  # nobody begins, so nobody ends: what was opened meanwhile is closed here
+            self._callback_thread.close(EXIT_PATIENCE_SECONDS)
+            self._close_journal()
+            raise
+
+    def recorded_results(self) -> list[RunResult]:
+        """Read the results of the recorded runs that were passed over; after the sweep. Raises JournalError."""
+        places, folder = self._course.passed_over, self.options.journal
+        if not places or folder is None:
+            return []
+        runs = read_runs(folder)
+        return [replace(run, index=places[run.fingerprint]) for run in runs if run.fingerprint in places]
 
     def attach(self, loop: AbstractEventLoop) -> None:
         """Learn the event loop; loop."""
@@ -111,7 +161,7 @@ class Sweep:
     @property
     def exhausted(self) -> bool:
         """Whether no further point will be handed out."""
-        return self._halted or self._course.exhausted
+        return self._gives_up or self._course.exhausted
 
     def may_yield(self) -> bool:
         """Tell whether a waiting face has something to do: a slot is free, or all is over."""
@@ -135,6 +185,7 @@ class Sweep:
             return
         self.interrupt.remove()
         self.tally.close()
+        self._close_journal()
         self._narration.close()
         self._callback_thread.close()
         self.close_engine()
@@ -153,9 +204,10 @@ class Sweep:
 
     def seek(self) -> bool:
         """Look for the next point that `where` lets through; False after a while without one; caller."""
-        settled, dropped = self._course.seek()
-        self.tally.drop(dropped)
-        return settled or self._halted
+        sought = self._course.seek()
+        self.tally.drop(sought.dropped)
+        self.tally.pass_over(sought.recorded)
+        return sought.settled or self._gives_up
 
     async def seek_aside(self) -> None:
         """Look for the next point in the thread that the user's functions are called in; loop."""
@@ -166,7 +218,7 @@ class Sweep:
 
     def take_next(self) -> Run | None:
         """Hand out the next point, or None after the last; caller."""
-        point = None if self._halted else self._course.take()
+        point = None if self._gives_up else self._course.take()
         return None if point is None else self._narration.begin_run(point)
 
     def pass_by(self, run: Run) -> None:
@@ -259,6 +311,8 @@ class Sweep:
         """Why nothing starts any more; see `Owner`."""
         if self.stopping:
             return STOPPED_EARLY
+        if self.journal_error is not None:
+            return "the journal could not be written before it could start"
         halted = self.tally.halted
         return None if halted is None else f"{halted.reason} before it could start"
 
@@ -270,7 +324,9 @@ class Sweep:
     async def attempt(self, run: Run, slot: int) -> float | None:
         """Take a run through one attempt; see `Owner`."""
         devices = self._slots.environ(slot)
-        result = await self._performer.perform(run, slot, devices, lambda: self.stopping or run.unwanted)
+        result = await self._performer.perform(
+            run, slot, devices, lambda: self.stopping or run.unwanted, partial(self._pool.vacate, run)
+        )
         if (pause := self._pause_after(run, result)) is not None:
             self.tally.retry()
             return pause
@@ -327,12 +383,13 @@ class Sweep:
 
     def _pause_after(self, run: Run, result: RunResult) -> float | None:
         """Decide whether a run is tried again, and say so; returns the seconds until then."""
-        if self.refusal is not None or run.unwanted or not self.options.retry.wants(result, run.last_output):
+        if self.refusal is not None or run.unwanted or not self.options.retry.wants(run.tries, result, run.last_output):
             return None
-        pause = pause_before(result.attempt + 1)
+        pause = pause_before(run.tries + 1)
+        last = result.attempt + self.options.retry.retries + 1 - run.tries
         run.transcript.note(
             f"taskexp: index {result.index}, attempt {result.attempt} {result.describe()}; "
-            f"attempt {result.attempt + 1} of at most {self.options.retry.retries + 1} in {pause:.1f} s"
+            f"attempt {result.attempt + 1} of at most {last} in {pause:.1f} s"
         )
         return pause
 
@@ -363,6 +420,29 @@ class Sweep:
     @property
     def _halted(self) -> bool:
         return self.tally.halted is not None
+
+    @property
+    def _gives_up(self) -> bool:
+        return self._halted or self.journal_error is not None
+
+    def _give_up_recording(self, error: JournalError) -> None:
+        """Start nothing more, since what came of it could not be recorded; loop."""
+        if self.journal_error is None:
+            self.journal_error = error
+            self.outlets.notify(f"taskexp: {error}\ntaskexp: nothing more starts, running runs end by themselves")
+            self._pool.stop_waiting(self.refusal or "")
+            self.turnstile.notify()
+
+    def _close_journal(self) -> None:
+        if self._journal is not None:
+            journal, self._journal = self._journal, None
+            if self.interrupted:
+                self.outlets.notify(f"taskexp: what has ended is recorded in {journal.folder}; start again to go on")
+            try:
+                journal.close()
+            except JournalError as error:
+                self.journal_error = self.journal_error or error
+                self.outlets.notify(f"taskexp: {error}")
 
     def _look_again(self) -> None:
         """Nothing came of a signal, or the question of Ctrl-C was answered; loop."""

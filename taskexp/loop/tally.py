@@ -24,6 +24,7 @@ class Tally:
         self._halt = halt
         self._summary = Summary()
         self.progress = self._make_progress(shown=False)
+        self._recorded = 0
         self.halted: Halt | None = None
         """The policy by which the sweep gave up, once it has."""
 
@@ -36,6 +37,12 @@ class Tally:
         if number:
             self.progress.shrink(number)
 
+    def pass_over(self, number: int) -> None:
+        """Count points that are recorded and do not run again."""
+        if number:
+            self._recorded += number
+            self.progress.advance(number)
+
     def skip(self, run: Run) -> None:
         """Count a run that was not asked for when the loop went on; should it run later, it is not counted again."""
         run.counted = True
@@ -47,7 +54,7 @@ class Tally:
 
     def settle(self, run: Run, result: RunResult) -> Halt | None:
         """Count a run that is over; returns the policy by which this is the moment to give up, if it is."""
-        self._summary.add(result, run.command_line)
+        self._summary.add(result, run.tries, run.command_line)
         self.progress.count(result.status, advance=not run.counted)
         run.counted = True
         total = self.progress.total - self._route.first_step
@@ -59,6 +66,8 @@ class Tally:
     def close(self) -> None:
         """Let the last state of the bar stand, and say what went wrong."""
         self.progress.close()
+        if self._recorded:
+            self._outlets.notify(f"taskexp: {self._recorded} runs are recorded and were not run again")
         not_run = self.progress.total - self.progress.done
         if (text := self._summary.text(self.halted, not_run)) is not None:
             self._outlets.notify(text)

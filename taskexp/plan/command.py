@@ -17,6 +17,10 @@ _ESCAPES = {"\\": r"\\", "'": r"\'", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 
 
+HIDDEN = "***"
+"""What stands for a secret where nothing better can."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """One command, ready to be started.
@@ -26,20 +30,30 @@ class Command:
         env: variables added to the driver's environment.
         cwd: the folder to start in; None is the driver's.
         stdin: text, bytes or a path to read; None is /dev/null.
+        secrets: which variables hold secrets, whose values are not displayed.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     cwd: str | None = None
     stdin: str | bytes | os.PathLike[str] | None = None
+    secrets: frozenset[str] = frozenset()
 
     def display(self) -> str:
-        """Write the command as one line for a shell: the added environment, then the words."""
-        overlay = [f"{name}={quote(value)}" for name, value in self.env.items() if _assignable(name)]
-        strange = [quote(f"{name}={value}") for name, value in self.env.items() if not _assignable(name)]
+        """Write the command as one line for a shell: the added environment, then the words.
+
+        For a secret stands the variable of that name in the shell that the line is pasted into.
+        """
+        assigned = {name: value for name, value in self.env.items() if _assignable(name)}
+        others = {name: value for name, value in self.env.items() if name not in assigned}
+        overlay = [f"{name}={self._shown(name, value)}" for name, value in assigned.items()]
+        strange = [quote(f"{name}={HIDDEN if name in self.secrets else value}") for name, value in others.items()]
         program, *arguments = self.argv
         words = [_quote_program(program), *map(quote, arguments)]
         return " ".join([*overlay, *(["env", "--", *strange] if strange else []), *words])
+
+    def _shown(self, name: str, value: str) -> str:
+        return f'"${name}"' if name in self.secrets else quote(value)
 
 
 def _assignable(name: str) -> bool:

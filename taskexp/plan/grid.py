@@ -41,20 +41,26 @@ class Grid:
         self._alike = [grid for grid in before if grid.likeness == self.likeness]
 
     @cached_property
+    def secret_names(self) -> set[str]:
+        """The names in `params` of secrets."""
+        return {part.place.name for part in self.spec.parts if part.place.is_secret}
+
+    @cached_property
     def content(self) -> str:
         """What all points have in common, as far as it makes their content."""
         spec = self.spec
         stdin = spec.stdin if isinstance(spec.stdin, str | bytes | None) else os.fspath(spec.stdin)
         cwd = "computed" if callable(spec.cwd) else repr(spec.cwd)
         fields = [f"program\0{word}" for word in spec.program]
-        fields += sorted(f"env\0{name}\0{value}" for name, value in spec.env.items())
+        shown = {name: "secret" if name in spec.secrets else f"={value}" for name, value in spec.env.items()}
+        fields += sorted(f"env\0{name}\0{value}" for name, value in shown.items())
         return "\1".join([*fields, f"cwd\0{cwd}", f"stdin\0{stdin!r}"])
 
     @cached_property
     def constants(self) -> Fields:
         """The content of the constants; a grid that repeats nothing runs every point for the first time."""
         constants = (part for part in self.spec.parts if isinstance(part, Constant))
-        return {_REPEAT: "=0", **{_field(part.place): content_of(part.value) for part in constants}}
+        return {_REPEAT: "=0", **{_field(part.place): content_of(part.place, part.value) for part in constants}}
 
     @property
     def likeness(self) -> object:

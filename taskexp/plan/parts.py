@@ -31,11 +31,13 @@ class Place:
         kind: option, positional, switch, environment variable, or nowhere: the number of a repeat.
         key: the option, flag or variable; "" for a positional and for a repeat.
         name: its name in `params`, unique in the spec; "" for a repeat, which is no parameter.
+        is_secret: whether the value may be passed to a run, and nowhere be written or hashed.
     """
 
     kind: Kind
     key: str
     name: str
+    is_secret: bool = False
 
     def words(self, value: Value) -> list[str]:
         """Write the value as the arguments it adds: none, one or two."""
@@ -139,6 +141,8 @@ def switch_flag(values: Sequence[Value]) -> str | None:
     return flag if isinstance(flag, str) and flag else None
 
 
-def content_of(value: Value) -> str:
-    """Write a value as content: None, which has no text, is told apart from every text."""
+def content_of(place: Place, value: Value) -> str:
+    """Write a value as content: None, which has no text, is told apart from every text. A secret is none."""
+    if place.is_secret:
+        return "secret"
     return "-" if value is None else "=" + text_of(value)

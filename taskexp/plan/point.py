@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 
 from taskexp.plan.command import Command
 from taskexp.plan.grid import Grid
+from taskexp.plan.metric import Metric
 from taskexp.plan.parts import Axis, Computed, Constant, Kind
 from taskexp.plan.spec import PointFunction
 from taskexp.plan.values import Value, checked_text, checked_value, text_of
@@ -67,15 +68,15 @@ class Point(Mapping[str, Value]):
         added environment and the folder; identical points are told apart by their count. The index and
         computed values are not part of it, and neither is the order of named options.
         """
-        return self.fingerprint[:16]
+        return self.fingerprint.hex()[:16]
 
     @cached_property
-    def fingerprint(self) -> str:
-        """The content's full hash, 32 hex digits: what `id` is the head of."""
+    def fingerprint(self) -> bytes:
+        """The content's full hash, 16 bytes: what `id` is the head of."""
         fields = self._grid.fields(self._digits)
         lines = sorted(f"{kind.value}\0{name}\0{text}" for (kind, name), text in fields.items())
         content = "\1".join([self._grid.content, *lines, str(self._grid.twin_number(self._digits, fields))])
-        return hashlib.blake2b(content.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+        return hashlib.blake2b(content.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
     @property
     def params(self) -> dict[str, Value]:
@@ -90,6 +91,16 @@ class Point(Mapping[str, Value]):
     def command(self) -> Command:
         """The command of this point. Raises PointError as `params` does."""
         return self._rendered()[1]
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The numbers to be read from the output."""
+        return self._grid.spec.metrics
+
+    @property
+    def secret_params(self) -> set[str]:
+        """The names in `params` of secrets."""
+        return self._grid.secret_names
 
     def admitted(self) -> bool:
         """Tell whether every `where` holds here; if one raises, the point stays, and its run says what was raised."""
@@ -143,7 +154,8 @@ class Point(Mapping[str, Value]):
             cwd = self._call("cwd", spec.cwd, checked_cwd) if callable(spec.cwd) else spec.cwd
         except PointError as error:
             return error
-        return params, Command(tuple(argv), env, cwd, spec.stdin)
+        secrets = frozenset(name for name in env if name in spec.secrets)
+        return params, Command(tuple(argv), env, cwd, spec.stdin, secrets)
 
     @cached_property
     def _values(self) -> dict[str, Value]:

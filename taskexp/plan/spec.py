@@ -11,6 +11,7 @@ from math import prod
 from typing import Any, TypeAlias, cast
 
 from taskexp.plan.dimension import Dimension
+from taskexp.plan.metric import Metric, checked_metric
 from taskexp.plan.parts import (
     Axis,
     Computed,
@@ -23,6 +24,7 @@ from taskexp.plan.parts import (
     checked_own_name,
     switch_flag,
 )
+from taskexp.plan.secrets import Secrets
 from taskexp.plan.values import Value, checked_int, checked_text, checked_value, checked_values, count
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 
@@ -42,6 +44,8 @@ class Spec:
         stdin: text, bytes or the path of a file that every run reads; None is /dev/null.
         predicates: functions of the point that all have to hold for it to run.
         samples: random choices, each among the points of the dimensions before it.
+        metrics: numbers to be read from the output.
+        secrets: which environment variables hold secrets.
     """
 
     program: tuple[str, ...]
@@ -51,6 +55,8 @@ class Spec:
     stdin: str | bytes | os.PathLike[str] | None = None
     predicates: tuple[PointFunction, ...] = ()
     samples: tuple[Sample, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    secrets: Secrets = field(default_factory=Secrets)
 
     # ---- the builder's calls
 
@@ -140,6 +146,13 @@ class Spec:
         sample = Sample(wanted, checked_int(seed, "sample: the seed"), self.dimension_count)
         return replace(self, samples=(*self.samples, sample))
 
+    def with_metric(self, name: object, pattern: object, take: object) -> "Spec":
+        """Add a number to be read from the output."""
+        metric = checked_metric(name, pattern, take)
+        if any(other.name == metric.name for other in self.metrics):
+            raise ArgumentValueError(f"metric({name!r}): there is one of this name; give each metric a name of its own")
+        return replace(self, metrics=(*self.metrics, metric))
+
     def wrapped_in(self, outer: Sequence[str]) -> "Spec":
         """Put the words of an outer command in front of the program."""
         return replace(self, program=(*outer, *self.program))
@@ -191,7 +204,7 @@ class Spec:
 
     def _env_place(self, name: object, call: str) -> Place:
         checked = checked_own_name(name, call)
-        return Place(Kind.ENV, checked, self._free_name(checked))
+        return Place(Kind.ENV, checked, self._free_name(checked), is_secret=checked in self.secrets)
 
     def _option_place(self, key: object, call: str) -> Place:
         checked = checked_key(key, call)

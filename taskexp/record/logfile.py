@@ -1,17 +1,13 @@
 """Logfile: a new log for an experiment, never the same file twice."""
 
 import os
-import socket
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
 from taskexp.plan.values import checked_text
-from taskexp.run.process import capture
+from taskexp.record.provenance import find_provenance
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
-
-_GIT_SECONDS = 5.0
 
 
 def create_log_fd(name: str, basedir: str | os.PathLike[str]) -> TextIO:
@@ -59,27 +55,14 @@ def _checked_name(name: object) -> str:
 
 
 def _head(name: str, now: datetime) -> str:
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    driver = find_provenance()
     facts = {
         "log": name,
         "time": now.isoformat(),
-        "host": socket.gethostname(),
-        "folder": os.getcwd(),
-        "script": os.path.abspath(script) if script else "(interactive)",
-        "python": sys.version.split()[0],
-        "git": _git_state(os.path.dirname(os.path.abspath(script)) if script else os.getcwd()),
+        "host": driver.host,
+        "folder": driver.cwd,
+        "script": driver.script or "(interactive)",
+        "python": driver.python,
+        "git": driver.git,
     }
     return "".join(f"# {key}: {value}\n" for key, value in facts.items()) + "\n"
-
-
-def _git_state(folder: str) -> str:
-    """Name the commit of the script's folder, and whether there are changes on top of it."""
-    commit = capture(["git", "rev-parse", "HEAD"], folder, _GIT_SECONDS)
-    if commit is None:
-        return "(none)"
-    changes = capture(
-        ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"], folder, _GIT_SECONDS
-    )
-    if changes is None:
-        return commit.strip() + " (changes unknown)"
-    return commit.strip() + (" with uncommitted changes" if changes else "")

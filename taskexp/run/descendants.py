@@ -101,6 +101,32 @@ def _markers(process: Process) -> list[bytes]:
     return []
 
 
+def start_ticks(pid: int) -> int | None:
+    """Return when a living process was started, in clock ticks since boot; None if there is none, or no /proc."""
+    process = _parse(pid, _read(f"/proc/{pid}/stat"))
+    return None if process is None else process.start_ticks
+
+
+def boot_id() -> str:
+    """Name this boot of the machine: ticks of another one mean nothing here; "" where the system does not say."""
+    return _read("/proc/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
+
+
+def marked_by(driver: int, since_ticks: int) -> list[Process]:
+    """Find the living processes of the runs of a driver, by the number that stands first in their markers.
+
+    Args:
+        driver: the number of the driver, which may be dead.
+        since_ticks: when it was started: what is older belongs to an earlier process of that number.
+    """
+    head = f"{driver}-".encode()
+    return [
+        process
+        for process in _living()
+        if process.start_ticks >= since_ticks and any(marker.startswith(head) for marker in _markers(process))
+    ]
+
+
 def is_alive(process: Process) -> bool:
     """Tell whether this very process, not a later one with its pid, still lives."""
     now = _parse(process.pid, _read(f"/proc/{process.pid}/stat"))

@@ -33,12 +33,14 @@ class Attempt:
         limits: when it is stopped.
         environ: variables that this attempt has beside those of the command: its slot's and its number.
         cpus: the CPUs it is pinned to; None is wherever the driver may run.
+        on_start: told the number of the process once it runs.
     """
 
     command: Command
     limits: Limits
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     cpus: frozenset[int] | None = None
+    on_start: Callable[[int], object] | None = None
 
 
 class Output(Protocol):

@@ -37,11 +37,18 @@ class RunOutput:
         self._raw = raw
         self._text = text
         self._lines: dict[StreamName, TextLines] = {}
-        strands = [*(tap.strand for tap in raw), *(tap.strand for tap in text)]
-        self.strands: Collection[Strand] = tuple({id(strand): strand for strand in strands}.values())
+        self._lasting = (tuple(raw), tuple(text))
+        self.strands = _strands_of(raw, text)
         self.tail: Tail | None = None
         """Keeps the last of the output, if anybody wants it."""
         self.empty = True
+
+    def begin_attempt(self, raw: Sequence[RawTap], text: Sequence[TextTap]) -> None:
+        """Learn that an attempt begins, and of the taps that take its output alone."""
+        self._raw, self._text = (*self._lasting[0], *raw), (*self._lasting[1], *text)
+        self.strands = _strands_of(self._raw, self._text)
+        if self.tail is not None:
+            self.tail.clear()
 
     def feed(self, stream: StreamName, chunk: bytes) -> bool:
         """Take a chunk from the program; False asks the engine to pause until `when_drained` calls."""
@@ -84,6 +91,11 @@ class RunOutput:
     def _push_text(self, stream: StreamName, block: str) -> None:
         for text_tap in self._text:
             text_tap.push(stream, block)
+
+
+def _strands_of(raw: Sequence[RawTap], text: Sequence[TextTap]) -> Collection[Strand]:
+    strands = [*(tap.strand for tap in raw), *(tap.strand for tap in text)]
+    return tuple({id(strand): strand for strand in strands}.values())
 
 
 async def run_dry(strands: Collection[Strand], outlets: Collection[Outlet], hurried: Callable[[], bool]) -> None:

@@ -128,7 +128,7 @@ class Child:
             if self._until_ticks is None:
                 _signal_group(self.pid, number)
             for stray in strays:
-                _signal_process(stray, number)
+                signal_process(stray, number)
 
     def members(self) -> list[Process]:
         """Find the run's living processes; none where there is no /proc."""
@@ -261,7 +261,7 @@ def _signal_group(group: int, number: int) -> None:
             return
 
 
-def _signal_process(process: Process, number: int) -> None:
+def signal_process(process: Process, number: int) -> None:
     """Signal one process through a pidfd, so that a reuse of its pid is never hit."""
     descriptor = _open_pidfd(process.pid)
     if descriptor < 0:

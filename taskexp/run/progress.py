@@ -51,10 +51,10 @@ class Progress:
             self._outlet = outlets.of(sys.stderr)
             self._outlet.strand.put(self._open)
 
-    def advance(self) -> None:
-        """Count a point that was skipped."""
+    def advance(self, number: int = 1) -> None:
+        """Count points that were skipped."""
         with self._lock:
-            self.done += 1
+            self.done += number
         self.refresh()
 
     def shrink(self, number: int) -> None:

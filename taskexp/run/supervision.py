@@ -84,6 +84,8 @@ class Supervision:
         finally:
             os.close(stdin)
         _close_all([ends[1], ends[3]])
+        if self._attempt.on_start is not None:
+            self._attempt.on_start(self._child.pid)
         self._pipes = {"stdout": _Pipe(self, "stdout", ends[0]), "stderr": _Pipe(self, "stderr", ends[2])}
 
     # ---- the run

@@ -23,6 +23,14 @@ class DeviceError(TaskExpError, RuntimeError):
     """The devices that were asked for (`gpu_slots`, `cpu_slots`) are not to be had on this machine."""
 
 
+class JournalError(TaskExpError):
+    """A journal cannot be used or written: it is not ours, damaged, in use, or its disk is full."""
+
+
+class MissingExtraError(TaskExpError, ImportError):
+    """A library is missing that only this call needs; the message names the extra that installs it."""
+
+
 class PointIndexError(TaskExpError, IndexError):
     """A point was asked for that lies outside the grid."""
 

@@ -1,0 +1,1 @@
+"""Journal: what a sweep remembers; the only place that knows sqlite."""

@@ -1,0 +1,194 @@
+"""Database: the file of a journal, from its making to its checks; every error of sqlite becomes a JournalError here."""
+
+import os
+import shutil
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from taskexp.record.journal.schema import APPLICATION_ID, STEPS, TABLES, VERSION, Steps
+from taskexp.words.errors import JournalError
+
+if TYPE_CHECKING:
+    import sqlite3
+
+FILE_NAME = "journal.sqlite"
+
+BUSY_SECONDS = 30.0
+"""How long a reader waits for the driver, or the driver for a reader."""
+
+_NETWORK_FILE_SYSTEMS = frozenset(
+    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "9p", "fuse.sshfs", "glusterfs")
+)
+
+
+class told:  # noqa: N801 - a context manager reads as a word
+    """Turns what sqlite or the system says of a file into a JournalError that names the file and the cure.
+
+    Args:
+        path: the file.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        import sqlite3
+
+        if isinstance(error, sqlite3.Error):
+            raise JournalError(f"{self._path}: {error}; {cure_for(str(error))}") from error
+        if isinstance(error, OSError):
+            raise JournalError(f"{self._path}: {error.strerror or error}; {cure_for(str(error))}") from error
+
+
+def connect(path: Path) -> "sqlite3.Connection":
+    """Open a journal to write to it."""
+    import sqlite3
+
+    # Threads take turns with it, never two at once.
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    # A write-ahead log lets readers in while we write; it needs memory that all of them share, so one machine.
+    mode = "DELETE" if _is_on_network(path) else "WAL"
+    try:
+        connection.execute(f"PRAGMA journal_mode={mode}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def is_write_ahead(connection: "sqlite3.Connection") -> bool:
+    """Tell whether a journal is written by way of a write-ahead log."""
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return str(mode) == "wal"
+
+
+def connect_to_read(path: Path) -> "sqlite3.Connection":
+    """Open a journal to read it; what is there is not changed, whoever writes to it meanwhile."""
+    import sqlite3
+
+    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        if not isinstance(error, sqlite3.OperationalError) or path.with_name(path.name + "-wal").exists():
+            raise
+        # A folder that cannot be written to has no place for what readers share; nobody can write there either.
+        connection = sqlite3.connect(address + "&immutable=1", uri=True, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def make(path: Path) -> None:
+    """Make an empty journal: under another name first, so that a half-made one is never taken for a journal."""
+    for leftover in path.parent.glob(f"{path.name}.new-*"):
+        leftover.unlink(missing_ok=True)
+    import sqlite3
+
+    new = path.with_name(f"{path.name}.new-{os.getpid()}")
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            connection.executescript(
+                f"BEGIN;{TABLES}PRAGMA application_id={APPLICATION_ID};PRAGMA user_version={VERSION};COMMIT;"
+            )
+        os.rename(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def check(path: Path, *, is_thorough: bool = False) -> int:
+    """Look whether a file is a journal in good order, without changing it; returns its version.
+
+    Args:
+        path: the file.
+        is_thorough: read all of it, half a second for a million runs.
+
+    Raises:
+        JournalError: it is not ours, is damaged, cannot be read, or is of a newer TaskExp.
+    """
+    if not path.is_file():
+        raise JournalError(f"{path}: there is no journal; give the folder of one")
+    with told(path), closing(connect_to_read(path)) as connection:
+        (identity,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if identity != APPLICATION_ID:
+            raise JournalError(f"{path}: this is no journal of TaskExp, or what is left of one; give another folder")
+        if version > VERSION:
+            raise JournalError(
+                f"{path}: the journal has version {version}, this TaskExp knows versions up to {VERSION}; "
+                "install a newer TaskExp"
+            )
+        (state,) = connection.execute("PRAGMA quick_check(1)").fetchone() if is_thorough else ("ok",)
+        if state != "ok":
+            raise JournalError(f"{path}: the journal is damaged ({state}); {cure_for('malformed')}")
+    return int(version)
+
+
+def migrate(path: Path, version: int, steps: Steps = STEPS, target: int = VERSION) -> None:
+    """Bring a journal of an older version to the one that is needed; what it was is kept beside it.
+
+    Args:
+        path: the journal; nobody else has it open.
+        version: what it has.
+        steps: by version, what makes the next one of it.
+        target: what is needed.
+    """
+    import sqlite3
+
+    if version == target:
+        return
+    backup = path.with_name(f"{path.name}.v{version}")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if not backup.exists():
+            part = backup.with_name(f"{backup.name}.new-{os.getpid()}")
+            shutil.copyfile(path, part)  # this connection holds no lock that closing the copy's source could lose
+            part.chmod(0o600)
+            os.rename(part, backup)
+        script = "".join(steps[number] for number in range(version, target))
+        connection.executescript(f"BEGIN IMMEDIATE;{script}PRAGMA user_version={target};COMMIT;")
+
+
+def cure_for(error: str) -> str:
+    """Say what can be done about an error of sqlite or the system."""
+    told = error.lower()
+    if "full" in told or "no space" in told or "quota" in told:
+        return "make room on the disk and start again, what was recorded is kept"
+    if "malformed" in told or "not a database" in told:
+        return "it is left as it is; put back a copy, or give another folder"
+    if "readonly" in told or "read-only" in told or "permission" in told or "unable to open" in told:
+        return "give a folder that can be written to"
+    if "locked" in told:
+        return "another program holds it; end that"
+    return "look at the disk, or give another folder"
+
+
+def _is_on_network(path: Path) -> bool:
+    """Tell whether a file lies on a network file system, as far as the system says."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return False
+    folder = str(path.absolute().parent.resolve())
+    best, kind = "", ""
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = left.split(" ")[4].encode().decode("unicode_escape")
+        inside = folder == point or folder.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, right.split(" ")[0]
+    return kind in _NETWORK_FILE_SYSTEMS

@@ -1,0 +1,80 @@
+"""Provenance: who drives a sweep: the script, the commit, the machine, the versions."""
+
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskexp.run.descendants import boot_id, start_ticks
+from taskexp.run.process import capture
+
+_GIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What is known of this process and what it runs.
+
+    Args:
+        host: the name of the machine.
+        pid: the driver's number.
+        start_ticks: when it was started, in clock ticks since boot; 0 where the system does not say.
+        boot_id: which boot of the machine this is; "" where the system does not say.
+        script: the file that runs, None in an interactive session.
+        arguments: its arguments.
+        cwd: the folder it runs in.
+        git_commit: the commit of the script's folder, None without one.
+        git_dirty: whether there are changes on top of it, None if nobody knows.
+        python: the version of Python.
+    """
+
+    host: str
+    pid: int
+    start_ticks: int
+    boot_id: str
+    script: str | None
+    arguments: tuple[str, ...]
+    cwd: str
+    git_commit: str | None
+    git_dirty: bool | None
+    python: str
+
+    @property
+    def git(self) -> str:
+        """The state of the code in words."""
+        if self.git_commit is None:
+            return "(none)"
+        told = {None: " (changes unknown)", True: " with uncommitted changes", False: ""}
+        return self.git_commit + told[self.git_dirty]
+
+
+def find_provenance() -> Provenance:
+    """Look who drives; asks git, for `_GIT_SECONDS` at the most."""
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    script = os.path.abspath(main) if main else None
+    commit, dirty = _git_state(os.path.dirname(script) if script else os.getcwd())
+    return Provenance(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        start_ticks=start_ticks(os.getpid()) or 0,
+        boot_id=boot_id(),
+        script=script,
+        arguments=tuple(sys.argv[1:]),
+        cwd=os.getcwd(),
+        git_commit=commit,
+        git_dirty=dirty,
+        python=sys.version.split()[0],
+    )
+
+
+def _git_state(folder: str) -> tuple[str | None, bool | None]:
+    if not Path(folder).is_dir():
+        return None, None
+    commit = capture(["git", "rev-parse", "HEAD"], folder, _GIT_SECONDS)
+    if commit is None:
+        return None, None
+    changes = capture(
+        ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"], folder, _GIT_SECONDS
+    )
+    return commit.strip(), None if changes is None else bool(changes)

@@ -1,0 +1,225 @@
+"""Results: the recorded runs of a sweep, to be looked at while it runs or after."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from taskexp.plan.metric import Metric, Take, checked_metric
+from taskexp.record.groups import Groups
+from taskexp.record.journal.reader import RecordedRun, check_readable, read_runs
+from taskexp.record.metrics import metric_of_log
+from taskexp.record.table import Cell, Table, table_columns
+from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
+from taskexp.words.outcome import Status
+
+Predicate: TypeAlias = Callable[[RecordedRun], object]
+
+_FIELDS: Mapping[str, Callable[[RecordedRun], Cell]] = {
+    "index": lambda row: row.index,
+    "repeat": lambda row: row.repeat,
+    "status": lambda row: str(row.status),
+    "returncode": lambda row: row.returncode,
+    "error": lambda row: row.error,
+    "attempt": lambda row: row.attempt,
+    "duration": lambda row: row.duration.total_seconds(),
+    "user_seconds": lambda row: row.user_seconds,
+    "system_seconds": lambda row: row.system_seconds,
+    "max_rss_bytes": lambda row: row.max_rss_bytes,
+    "start_time": lambda row: row.start_time,
+    "host": lambda row: row.host,
+    "slot": lambda row: row.slot,
+    "id": lambda row: row.id,
+    "log_path": lambda row: str(row.log_path),
+}
+_FIRST = ("index", "repeat")
+
+
+def open_results(folder: str | os.PathLike[str], *, attempts: bool = False) -> "Results":
+    """Open the results that a journal holds, of a sweep that is over or still runs.
+
+    Args:
+        folder: the `journal` of the sweep.
+        attempts: one row per attempt that has ended; else one per point, its last one.
+
+    Raises:
+        JournalError: there is no journal, or it cannot be read.
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise ArgumentTypeError(f"open_results: the folder is a path, not {folder!r}")
+    path = Path(folder)
+    check_readable(path)
+    return Results(lambda: read_runs(path, attempts=attempts))
+
+
+class Results(Table):
+    """Recorded runs in the order of their indices, unless they were sorted.
+
+    A view: each iteration reads the journal again. `filter`, `sort` and `metric` make new ones.
+
+    Args:
+        source: reads the rows.
+    """
+
+    def __init__(self, source: Callable[[], Iterator[RecordedRun]]) -> None:
+        self._source = source
+
+    def __iter__(self) -> Iterator[RecordedRun]:
+        return self._source()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"<Results: {len(self)} runs>"
+
+    def filter(self, condition: Predicate | Mapping[str, object]) -> "Results":
+        """Keep the rows for which a condition holds.
+
+        Args:
+            condition: a function of the row, or columns with their values: `{"--n": 64, "status": "succeeded"}`.
+        """
+        if callable(condition):
+            return Results(lambda: (row for row in self if condition(row)))
+        if not isinstance(condition, Mapping):
+            raise ArgumentTypeError(f"filter: the condition is a function of the row or a dict, not {condition!r}")
+        wanted = dict(condition)
+        self._check_columns("filter", list(wanted))
+        return Results(lambda: (row for row in self if _agrees(row, wanted)))
+
+    def sort(self, *columns: str) -> "Results":
+        """Put the rows in an order; equal ones stay in theirs, and what has no value comes last.
+
+        Args:
+            columns: by what, the first one first; with a "-" in front the largest come first: `"-throughput"`.
+        """
+        keys = [self._sort_key(column) for column in columns]
+
+        def ordered() -> Iterator[RecordedRun]:
+            rows = list(self)
+            for name, descending in reversed(keys):
+                with_value = [row for row in rows if cell_of(row, name) is not None]
+                without = [row for row in rows if cell_of(row, name) is None]
+                rows = sorted(with_value, key=lambda row: _order(cell_of(row, name)), reverse=descending) + without
+            return iter(rows)
+
+        return Results(ordered)
+
+    def group_by(self, *columns: str) -> Groups:
+        """Fold rows that agree in some columns; of those that succeeded, every metric to n, mean, std, min and max.
+
+        Args:
+            columns: in what; none is in all parameters but the number of the repeat, so that repeats are folded.
+        """
+        names = list(columns) or self._parameters_without_repeat()
+        self._check_columns("group_by", names)
+        return Groups(self, names, cell_of)
+
+    def best(self, metric: str, *, lowest: bool = False) -> RecordedRun | None:
+        """Find the succeeded run with the largest value of a metric, or of another column that holds numbers.
+
+        Args:
+            metric: its name.
+            lowest: find the smallest instead.
+
+        Returns:
+            The row; None if no run that succeeded has a value.
+        """
+        self._check_columns("best", [metric])
+        rows = [row for row in self if row.status is Status.succeeded and _is_number(cell_of(row, metric))]
+        chosen = min if lowest else max
+        return chosen(rows, key=lambda row: cast(float, cell_of(row, metric)), default=None)
+
+    def metric(self, name: str, pattern: str, *, take: Take = "last") -> "Results":
+        """Read a metric from the saved logs; no program runs again.
+
+        Args:
+            name: what it is called.
+            pattern: a regular expression whose first group is the number.
+            take: which of several: "first", "last", "min" or "max".
+        """
+        metric = checked_metric(name, pattern, take)
+        return Results(lambda: (_with_metric(row, metric) for row in self))
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns: index, parameters, metrics, and how each run went."""
+        return list(self._getters())
+
+    def cells(self) -> Iterator[list[Cell]]:
+        """Go over the rows, with one cell per column."""
+        getters = list(self._getters().values())
+        return ([getter(row) for getter in getters] for row in self)
+
+    def _getters(self) -> dict[str, Callable[[RecordedRun], Cell]]:
+        """Name the columns that these rows have."""
+        params: dict[str, None] = {}
+        metrics: dict[str, None] = {}
+        for row in self:
+            params.update(dict.fromkeys(row.params))
+            metrics.update(dict.fromkeys(row.metrics))
+        names = table_columns(list(params), list(_FIELDS), "param")
+        getters = {name: _FIELDS[name] for name in _FIRST}
+        getters |= {names[name]: _getter("params", name) for name in params}
+        names = table_columns(list(metrics), [*_FIELDS, *names.values()], "metric")
+        getters |= {names[name]: _getter("metrics", name) for name in metrics}
+        return getters | {name: getter for name, getter in _FIELDS.items() if name not in _FIRST}
+
+    def _sort_key(self, column: str) -> tuple[str, bool]:
+        names = self.columns
+        if column not in names and column.startswith("-") and column[1:] in names:
+            return column[1:], True
+        self._check_columns("sort", [column])
+        return column, False
+
+    def _check_columns(self, call: str, wanted: list[str]) -> None:
+        names = self.columns
+        for name in wanted:
+            if name not in names:
+                raise ArgumentValueError(f"{call}: there is no column {name!r}; the columns are {', '.join(names)}")
+
+    def _parameters_without_repeat(self) -> list[str]:
+        """Name the parameters, without one that is given the number of the repeat."""
+        names: dict[str, bool] = {}
+        repeated = False
+        for row in self:
+            repeated = repeated or row.repeat > 0
+            for name, value in row.params.items():
+                names[name] = names.get(name, True) and value == row.repeat
+        return [name for name, is_repeat in names.items() if not (is_repeat and repeated)]
+
+
+def cell_of(row: RecordedRun, name: str) -> Cell:
+    """Look up a column of a row."""
+    kind, _, rest = name.partition(":")
+    if kind == "metric" and rest in row.metrics:
+        return row.metrics[rest]
+    if kind == "param" and rest in row.params:
+        return cast(Cell, row.params[rest])
+    if name in _FIELDS:
+        return _FIELDS[name](row)
+    return cast(Cell, row.params[name]) if name in row.params else row.metrics.get(name)
+
+
+def _agrees(row: RecordedRun, wanted: Mapping[str, object]) -> bool:
+    return all(cell_of(row, name) == value for name, value in wanted.items())
+
+
+def _getter(kind: str, name: str) -> Callable[[RecordedRun], Cell]:
+    return lambda row: getattr(row, kind).get(name)
+
+
+def _with_metric(row: RecordedRun, metric: Metric) -> RecordedRun:
+    value = metric_of_log(metric, row.log_path)
+    found = {} if value is None else {metric.name: value}
+    return replace(row, metrics={**row.metrics, **found})
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool) and cell == cell  # not NaN
+
+
+def _order(cell: Cell) -> tuple[int, object]:
+    """Order numbers by value and before text, so that a column of both can be sorted."""
+    return (0, cell) if isinstance(cell, int | float) else (1, str(cell))
