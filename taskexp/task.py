@@ -35,8 +35,9 @@ class Task(Experiment):
         stdin: what every run reads: text (str), bytes, or the path of a file (a `pathlib.Path`); None is
             /dev/null.
         secret_env: names of variables that hold secrets, or `fnmatch` patterns of them, beside the usual ones
-            (`*_TOKEN`, `*_KEY`, `*PASSWORD*`, `*SECRET*` and such). Runs get their values; no journal and no printed
-            command does, and they are no part of `Point.id`.
+            (`*_TOKEN`, `*_KEY`, `*PASSWORD*`, `*SECRET*` and such; "!SORT_KEY" says that this one holds none).
+            Runs get their values; no journal and no printed command does. One that is the same in all runs is no
+            part of `Point.id`; the values of a loop are, as a hash.
         live: ask Python programs not to buffer their output, so that lines come as they are printed
             (sets `PYTHONUNBUFFERED=1`).
 

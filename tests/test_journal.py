@@ -223,8 +223,8 @@ task.run(use_tqdm=False, ostreams=[], journal={str(folder)!r}, slots={{"DEVICE":
         "SELECT start_time, end_time, host, script, arguments, cwd, git_commit, git_dirty, python, taskexp FROM driver",
     )
     head = subprocess.run(["git", "-C", str(tmp_path), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    assert (host, path, json.loads(arguments)) == (socket.gethostname(), str(tmp_path / "script.py"), ["argument"])
-    assert (cwd, commit, dirty) == (str(tmp_path), head.stdout.strip(), 0)
+    assert (host, commit, dirty) == (socket.gethostname(), head.stdout.strip(), 0)
+    assert list(map(json.loads, (path, arguments, cwd))) == [str(tmp_path / "script.py"), ["argument"], str(tmp_path)]
     assert python == ".".join(map(str, sys.version_info[:3]))
     assert version
     assert start < end
@@ -347,12 +347,30 @@ for exe in task.executable_loop(journal=sys.argv[1]):
     assert [row.params["MINE"] for row in open_results(folder)] == ["***", "***"]
 
 
-def test_a_secret_is_no_part_of_a_points_id():
-    def ids(value: str) -> list[str]:
-        return [point.id for point in Task("x", env={"API_KEY": value}).env("A_TOKEN", [value, "b"])]
+def test_a_secret_that_is_the_same_in_all_runs_is_no_part_of_a_points_id():
+    def ids(value: str, **options: object) -> list[str]:
+        return [point.id for point in Task("x", env={"API_KEY": value}, **options).env("A_TOKEN", value).arg(None, [1])]
 
     assert ids("one") == ids("two")
-    assert len(set(ids("one"))) == 2
+    assert ids("one", secret_env=["!A_TOKEN"]) != ids("two", secret_env=["!A_TOKEN"])
+    assert ids("one", secret_env=["!A*"]) != ids("one")
+
+
+def test_the_secret_values_of_a_loop_tell_its_points_apart(tmp_path: Path):
+    def sweep(keys: list[str]) -> list[str]:
+        task = Task(["sh", "-c", 'echo $SORT_KEY >> "$0"', str(tmp_path / "ran")]).env("SORT_KEY", keys)
+        task.run(use_tqdm=False, ostreams=[], journal=tmp_path / "j")
+        return ran(tmp_path)
+
+    assert sweep(["name", "date"]) == ["date", "name"]
+    assert sweep(["date", "size", "name"]) == ["size"]
+
+
+def test_what_holds_no_secret_can_be_said_to(tmp_path: Path):
+    task = Task("true", secret_env=["!SORT_*"]).env("SORT_KEY", ["name", "date"])
+    task.run(use_tqdm=False, ostreams=[], journal=tmp_path / "j")
+    assert [row.params["SORT_KEY"] for row in open_results(tmp_path / "j")] == ["name", "date"]
+    assert "SORT_KEY=name" in task[0].command.display()
 
 
 @pytest.mark.parametrize("names", ["HF_TOKEN", b"x", 3, [1], [""], ["A=B"]])
@@ -411,7 +429,7 @@ def test_what_a_killed_driver_left_running_is_stopped_and_its_run_repeated(holde
         assert not alive(marker)  # before the run is repeated
         exe.execute(ostreams=[], grace=1)
         eventually(lambda: bool(alive(marker)), "it is not repeated")
-    assert f"stopped 1 processes that the last driver (pid {process.pid}) left running" in capsys.readouterr().err
+    assert f"stopped 1 process that the last driver (pid {process.pid}) left running" in capsys.readouterr().err
     lost, stopped = open_results(tmp_path / "journal", attempts=True)
     assert (str(lost.status), lost.attempt, stopped.attempt) == ("lost", 1, 2)
     assert f"pid {process.pid}" in (lost.error or "")
@@ -624,14 +642,22 @@ except JournalError as error:
 # ---- older journals
 
 
+def written(path: Path) -> str:
+    """Write all that stands in a journal as statements."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        return "\n".join([f"PRAGMA user_version={version};", *connection.iterdump()])
+
+
 def test_a_journal_of_an_older_version_is_migrated_and_its_old_state_kept(tmp_path: Path):
     path = tmp_path / "journal.sqlite"
     make(path)
-    before = path.read_bytes()
+    before = written(path)
     migrate(path, 1, {1: "ALTER TABLE run ADD COLUMN note TEXT;", 2: "CREATE TABLE extra (x);"}, target=3)
     assert read(tmp_path, "PRAGMA user_version") == [(3,)]
     assert read(tmp_path, "SELECT note FROM run") == []
-    assert (tmp_path / "journal.sqlite.v1").read_bytes() == before
+    assert written(tmp_path / "journal.sqlite.v1") == before
+    assert "PRAGMA user_version=1;" in before
     assert stat.S_IMODE((tmp_path / "journal.sqlite.v1").stat().st_mode) == 0o600
 
 

@@ -18,15 +18,27 @@ class Answer:
     def __init__(self) -> None:
         self._outcome: tuple[object, JournalError | None] | None = None
         self._future: asyncio.Future[None] | None = None
+        self._disposals: list[Callable[[object], object]] = []
 
     def arrive(self, value: object, error: JournalError | None) -> None:
         """Take the answer; from any thread, the first one stands."""
         if self._outcome is not None:
             return
         self._outcome = (value, error)
+        self._dispose()
         if (future := self._future) is not None:
             with suppress(RuntimeError):  # the event loop has closed: nobody waits any more
                 future.get_loop().call_soon_threadsafe(_settle, future)
+
+    def dispose(self, act: Callable[[object], object]) -> None:
+        """Leave the value, if one comes or has come, to somebody else: nobody will take it."""
+        self._disposals.append(act)
+        self._dispose()
+
+    def _dispose(self) -> None:
+        if self._outcome is not None:
+            with suppress(IndexError):  # of two threads one pops
+                self._disposals.pop()(self._outcome[0])
 
     async def take(self, hurried: Callable[[], bool]) -> object:
         """Wait for the answer, in a hurry for `PATIENCE_SECONDS` at the most.

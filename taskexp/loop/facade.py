@@ -168,9 +168,9 @@ class Facade:
     def begin(self) -> None:
         """Take over the signals, show the bar, start the event loop that decides what a signal means."""
         if not self.begun:
-            self.sweep.open_journal(lists_recorded=self.lists_recorded)
+            self.sweep.recorder.open()
             self.begun = True
-            self.sweep.begin("sync")
+            self.sweep.begin("sync", lists_recorded=self.lists_recorded)
             self._start_portal()
 
     def finish(self) -> None:
@@ -182,6 +182,7 @@ class Facade:
             self._leave()
         else:
             self._give_back()
+            self.sweep.raise_if_interrupted()  # by a signal that came while the last of all was written
             self._raise_journal_error()
 
     def close(self) -> None:
@@ -280,8 +281,8 @@ class Facade:
         self._raise_journal_error()
 
     def _raise_journal_error(self) -> None:
-        if self.sweep.journal_error is not None:
-            raise self.sweep.journal_error
+        if self.sweep.recorder.error is not None:
+            raise self.sweep.recorder.error
 
     def _leave_if_interrupted(self) -> None:
         if self.sweep.interrupted:
@@ -316,7 +317,7 @@ class Facade:
                 portal, self._portal = self._portal, None
                 atexit.unregister(self._at_exit)
                 portal.stop()
-                self.sweep.close_engine()
+                self.sweep.rest()
 
 
 def _end_at_exit(facade: "ref[Facade]") -> None:

@@ -78,7 +78,7 @@ class Loop(ABC):
         self._async_begun = True
         if self._sweep.finished:
             return
-        await self._sweep.open_journal_aside()
+        await self._sweep.recorder.open_aside()
         self._sweep.begin("async")
         self._sweep.attach(asyncio.get_running_loop())
         lease = Lease(self._sweep)
@@ -92,8 +92,8 @@ class Loop(ABC):
         finally:
             lease.give_back()
         self._sweep.end_iteration()
-        if self._sweep.journal_error is not None:
-            raise self._sweep.journal_error
+        if self._sweep.recorder.error is not None:
+            raise self._sweep.recorder.error
 
     async def __aenter__(self) -> Self:
         return self

@@ -60,17 +60,18 @@ class Performer:
             record = await self._recorder.begin(run, slot, devices, hurried)
         except JournalError as error:
             return run.conclude(Ending.unstarted(Status.interrupted, f"not started, it could not be recorded: {error}"))
-        ending = await self._run(run, slot, devices, record, hurried)
+        try:
+            ending = await self._run(run, slot, devices, record, hurried)
+        finally:
+            record.close()
         if ending.status is Status.not_started:
             run.slot = None
             run.transcript.note(f"taskexp: index {run.point.index} not started: {ending.error}")
-        if record.log is not None:
-            record.log.close()
         await run.transcript.end(hurried)
         result = run.conclude(ending, devices if run.slot is not None else None, record.values)
         if record.begun is not None:
             vacate()
-        await self._recorder.end(record, result, hurried)
+        await self._recorder.end(run, record, result, hurried)
         return result
 
     async def _run(

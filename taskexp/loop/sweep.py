@@ -12,7 +12,6 @@ import atexit
 import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -29,22 +28,12 @@ from taskexp.loop.slots import Slots
 from taskexp.loop.tally import Tally
 from taskexp.loop.turnstile import Turnstile
 from taskexp.plan.route import Route
-from taskexp.record.journal.journal import Journal
-from taskexp.record.journal.reader import read_runs
 from taskexp.run.engine import Engine
 from taskexp.run.interrupt import Interrupt, Phase, interruption, redeliver
 from taskexp.run.strand import Strand, ThreadPool
 from taskexp.run.taps import Lane
 from taskexp.words.errors import JournalError, RunFailed
 from taskexp.words.outcome import Ending, RunResult, Status
-
-
-def _attempted(act: Callable[[], object], errors: list[Exception]) -> None:
-    try:
-        act()
-    except Exception as error:
-        errors.append(error)
-
 
 TICK_SECONDS = 0.5
 """How often the bar's clock moves on although no run has ended."""
@@ -84,63 +73,40 @@ class Sweep:
         self._slots = Slots(options.environs, options.width)
         self._pool = Pool(self._slots, self, rests_alone=options.max_workers == 1)
         self._callback_thread = ThreadPool("callback", max_threads=1)
-        self._journal: Journal | None = None
-        self.journal_error: JournalError | None = None
-        self._recorder = Recorder(self._narration.spoolers, self._give_up_recording)
+        self.recorder = Recorder(options, self._narration.spoolers, self._give_up_recording)
         lane = Lane(Strand(self._callback_thread))
-        self._performer = Performer(engine, lane, self._recorder, keeps_tail=options.retry.reads_output)
+        self._performer = Performer(engine, lane, self.recorder, keeps_tail=options.retry.reads_output)
         self._begun = False
         self._iterating = False
         self._face: Face = "sync"
 
     # ---- life
 
-    def open_journal(self, *, lists_recorded: bool = False) -> None:
-        """Open the journal, if one was asked for; any thread. Raises JournalError."""
-        options = self.options
-        if options.journal is None:
-            return
-        self._journal = Journal(options.journal, options.rerun, gathers=options.max_workers > 1)
-        self._recorder.journal = self._journal
-        self._course.recorded = self._journal.recorded
-        self._course.passed_over = {} if lists_recorded else None
+    def begin(self, face: Face, *, lists_recorded: bool = False) -> None:
+        """Take over the signals and show the bar; caller. The recorder has its journal open.
 
-    def begin(self, face: Face) -> None:
-        """Take over the signals and show the bar; caller."""
+        Args:
+            face: who is in front of it.
+            lists_recorded: whether `recorded_results` will be asked for.
+        """
         self._face = face
+        self._course.recorded = self.recorder.recorded
+        self._course.passed_over = {} if lists_recorded else None
         self._begun = self._iterating = True
         self.interrupt.install()
         if face == "async":
             atexit.register(self.end_at_exit)
         options = self.options
-        for warning in self._journal.warnings if self._journal is not None else []:
+        for warning in self.recorder.warnings:
             self.outlets.notify(f"taskexp: {warning}")
         self.tally.begin(shown=options.use_tqdm)
         if options.width < options.max_workers:
             slots = "there is 1 slot" if options.width == 1 else f"there are {options.width} slots"
             self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {options.width} at a time")
 
-    async def open_journal_aside(self) -> None:
-        """The same without holding the event loop; loop. Raises JournalError."""
-        if self.options.journal is None:
-            return
-        errors: list[Exception] = []
-        try:
-            await self._performer.call(lambda: _attempted(self.open_journal, errors), lambda: False)
-            if errors:
-                raise errors[0]
-        except BaseException:  # nobody begins, so nobody ends: what was opened meanwhile is closed here
-            self._callback_thread.close(EXIT_PATIENCE_SECONDS)
-            self._close_journal()
-            raise
-
     def recorded_results(self) -> list[RunResult]:
         """Read the results of the recorded runs that were passed over; after the sweep. Raises JournalError."""
-        places, folder = self._course.passed_over, self.options.journal
-        if not places or folder is None:
-            return []
-        runs = read_runs(folder)
-        return [replace(run, index=places[run.fingerprint]) for run in runs if run.fingerprint in places]
+        return self.recorder.recorded_results(self._course.passed_over or {})
 
     def attach(self, loop: AbstractEventLoop) -> None:
         """Learn the event loop; loop."""
@@ -183,17 +149,20 @@ class Sweep:
         self._iterating = False
         if not self._begun:
             return
+        self.recorder.close()  # while a signal still finds us
         self.interrupt.remove()
         self.tally.close()
-        self._close_journal()
+        if self.interrupted and self.recorder.folder is not None:
+            self.outlets.notify(f"taskexp: what has ended is recorded in {self.recorder.folder}; start again to go on")
         self._narration.close()
         self._callback_thread.close()
-        self.close_engine()
+        self.rest()
         atexit.unregister(self.end_at_exit)
 
-    def close_engine(self) -> None:
-        """Give back what the engine holds, unless something runs."""
+    def rest(self) -> None:
+        """Give back what only runs need, unless something runs."""
         if not self.load:
+            self.recorder.close()
             self._engine.close()
 
     def in_callback(self) -> bool:
@@ -311,7 +280,7 @@ class Sweep:
         """Why nothing starts any more; see `Owner`."""
         if self.stopping:
             return STOPPED_EARLY
-        if self.journal_error is not None:
+        if self.recorder.error is not None:
             return "the journal could not be written before it could start"
         halted = self.tally.halted
         return None if halted is None else f"{halted.reason} before it could start"
@@ -376,7 +345,7 @@ class Sweep:
         self.turnstile.notify()
         if self.load == 0 and not self._iterating and self._face == "async":
             self.finish()
-            self.close_engine()
+            self.rest()
             atexit.unregister(self.end_at_exit)
 
     # ---- how runs end
@@ -423,26 +392,15 @@ class Sweep:
 
     @property
     def _gives_up(self) -> bool:
-        return self._halted or self.journal_error is not None
+        return self._halted or self.recorder.error is not None
 
     def _give_up_recording(self, error: JournalError) -> None:
-        """Start nothing more, since what came of it could not be recorded; loop."""
-        if self.journal_error is None:
-            self.journal_error = error
-            self.outlets.notify(f"taskexp: {error}\ntaskexp: nothing more starts, running runs end by themselves")
+        """Start nothing more, since what came of it could not be recorded; loop, or whoever closes the journal."""
+        self.outlets.notify(f"taskexp: {error}")
+        if not self.finished:
+            self.outlets.notify("taskexp: nothing more starts, running runs end by themselves")
             self._pool.stop_waiting(self.refusal or "")
             self.turnstile.notify()
-
-    def _close_journal(self) -> None:
-        if self._journal is not None:
-            journal, self._journal = self._journal, None
-            if self.interrupted:
-                self.outlets.notify(f"taskexp: what has ended is recorded in {journal.folder}; start again to go on")
-            try:
-                journal.close()
-            except JournalError as error:
-                self.journal_error = self.journal_error or error
-                self.outlets.notify(f"taskexp: {error}")
 
     def _look_again(self) -> None:
         """Nothing came of a signal, or the question of Ctrl-C was answered; loop."""

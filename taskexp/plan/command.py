@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from taskexp.plan.secrets import HIDDEN, without_secrets
+
 # Words that a shell takes for its own where a program should stand.
 _RESERVED = frozenset(
     {"if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "in", "function"}
@@ -15,10 +17,6 @@ _RESERVED = frozenset(
 _READ_ONLY = frozenset(("UID", "EUID", "PPID", "BASHOPTS", "BASH_VERSINFO", "SHELLOPTS", "_"))
 _ESCAPES = {"\\": r"\\", "'": r"\'", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
-
-
-HIDDEN = "***"
-"""What stands for a secret where nothing better can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,15 @@ class Command:
     stdin: str | bytes | os.PathLike[str] | None = None
     secrets: frozenset[str] = frozenset()
 
+    @property
+    def displayed_env(self) -> dict[str, str]:
+        """The added variables without the values of secrets."""
+        return {name: HIDDEN if name in self.secrets else self.hide(value) for name, value in self.env.items()}
+
+    def hide(self, text: str) -> str:
+        """Take the values of secrets out of a text."""
+        return without_secrets(text, [self.env[name] for name in self.secrets]) if self.secrets else text
+
     def display(self) -> str:
         """Write the command as one line for a shell: the added environment, then the words.
 
@@ -47,13 +54,13 @@ class Command:
         assigned = {name: value for name, value in self.env.items() if _assignable(name)}
         others = {name: value for name, value in self.env.items() if name not in assigned}
         overlay = [f"{name}={self._shown(name, value)}" for name, value in assigned.items()]
-        strange = [quote(f"{name}={HIDDEN if name in self.secrets else value}") for name, value in others.items()]
-        program, *arguments = self.argv
+        strange = [quote(f"{name}={self.displayed_env[name]}") for name in others]
+        program, *arguments = map(self.hide, self.argv)
         words = [_quote_program(program), *map(quote, arguments)]
         return " ".join([*overlay, *(["env", "--", *strange] if strange else []), *words])
 
     def _shown(self, name: str, value: str) -> str:
-        return f'"${name}"' if name in self.secrets else quote(value)
+        return f'"${name}"' if name in self.secrets else quote(self.hide(value))
 
 
 def _assignable(name: str) -> bool:

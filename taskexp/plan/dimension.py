@@ -25,11 +25,11 @@ class Dimension:
     def __init__(self, axes: Sequence[Axis]) -> None:
         self.axes = tuple(axes)
         self.size = count(axes[0].values)
-        self._is_ranges = all(isinstance(axis.values, range) and not axis.place.is_secret for axis in axes)
+        self._is_ranges = all(isinstance(axis.values, range) for axis in axes)
 
     def row(self, digit: int) -> Row:
         """Return the content of one row."""
-        return tuple(content_of(axis.place, axis.values[digit]) for axis in self.axes)
+        return tuple(content_of(axis.values[digit]) for axis in self.axes)
 
     def twins(self, row: Row) -> int:
         """Count the rows with this content."""

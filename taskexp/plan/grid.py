@@ -58,9 +58,15 @@ class Grid:
 
     @cached_property
     def constants(self) -> Fields:
-        """The content of the constants; a grid that repeats nothing runs every point for the first time."""
+        """The content of the constants; a grid that repeats nothing runs every point for the first time.
+
+        A secret that is the same in all runs is not part of it: a new token makes no new results.
+        """
         constants = (part for part in self.spec.parts if isinstance(part, Constant))
-        return {_REPEAT: "=0", **{_field(part.place): content_of(part.place, part.value) for part in constants}}
+        return {
+            _REPEAT: "=0",
+            **{_field(part.place): "secret" if part.place.is_secret else content_of(part.value) for part in constants},
+        }
 
     @property
     def likeness(self) -> object:

@@ -31,7 +31,7 @@ class Place:
         kind: option, positional, switch, environment variable, or nowhere: the number of a repeat.
         key: the option, flag or variable; "" for a positional and for a repeat.
         name: its name in `params`, unique in the spec; "" for a repeat, which is no parameter.
-        is_secret: whether the value may be passed to a run, and nowhere be written or hashed.
+        is_secret: whether the value may be passed to a run, and nowhere be written.
     """
 
     kind: Kind
@@ -141,8 +141,6 @@ def switch_flag(values: Sequence[Value]) -> str | None:
     return flag if isinstance(flag, str) and flag else None
 
 
-def content_of(place: Place, value: Value) -> str:
-    """Write a value as content: None, which has no text, is told apart from every text. A secret is none."""
-    if place.is_secret:
-        return "secret"
+def content_of(value: Value) -> str:
+    """Write a value as content: None, which has no text, is told apart from every text."""
     return "-" if value is None else "=" + text_of(value)

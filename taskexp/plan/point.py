@@ -11,6 +11,7 @@ from taskexp.plan.command import Command
 from taskexp.plan.grid import Grid
 from taskexp.plan.metric import Metric
 from taskexp.plan.parts import Axis, Computed, Constant, Kind
+from taskexp.plan.secrets import HIDDEN, Secrets
 from taskexp.plan.spec import PointFunction
 from taskexp.plan.values import Value, checked_text, checked_value, text_of
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError, PointError, TaskExpError
@@ -46,7 +47,8 @@ class Point(Mapping[str, Value]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        return f"Point({self.index}, {self._values!r})"
+        shown = {name: HIDDEN if name in self._grid.secret_names else value for name, value in self._values.items()}
+        return f"Point({self.index}, {shown!r})"
 
     def __eq__(self, other: object) -> bool:
         return self.id == other.id if isinstance(other, Point) else NotImplemented
@@ -98,9 +100,22 @@ class Point(Mapping[str, Value]):
         return self._grid.spec.metrics
 
     @property
-    def secret_params(self) -> set[str]:
-        """The names in `params` of secrets."""
-        return self._grid.secret_names
+    def displayed_params(self) -> dict[str, Value]:
+        """As `params`, or without the computed ones where these cannot be had; the values of secrets are hidden."""
+        try:
+            params, command = self._rendered()
+        except PointError:
+            params, command = self._values, Command(())
+        secret = self._grid.secret_names
+        return {
+            name: HIDDEN if name in secret else command.hide(value) if isinstance(value, str) else value
+            for name, value in params.items()
+        }
+
+    @property
+    def secrets(self) -> Secrets:
+        """Which variables hold secrets."""
+        return self._grid.spec.secrets
 
     def admitted(self) -> bool:
         """Tell whether every `where` holds here; if one raises, the point stays, and its run says what was raised."""
@@ -170,8 +185,20 @@ class Point(Mapping[str, Value]):
     def _call_for(self, part: Computed) -> Value:
         """Ask the user's function for a value."""
         if part.place.kind is Kind.ENV:
-            return self._call(f"env({part.place.name!r})", part.function, _checked_env_value)
+            return self._call_for_env(part)
         return self._call(f"fixed({part.place.name!r})", part.function, checked_value)
+
+    def _call_for_env(self, part: Computed) -> Value:
+        """Ask the user's function for the value of a variable; what goes wrong with a secret is told without it."""
+        call = f"env({part.place.name!r})"
+        try:
+            return self._call(call, part.function, _checked_env_value)
+        except PointError:
+            if not part.place.is_secret:
+                raise
+        raise PointError(
+            f"{call} at point {self.index}: {_name_of(part.function)} failed; it makes a secret, so no more is told"
+        )
 
     def _call(self, call: str, function: PointFunction, checked: Callable[[object, str], T]) -> T:
         """Call a function of the point, which is the user's, and check what it gives. Raises PointError."""

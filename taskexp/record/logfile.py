@@ -55,14 +55,14 @@ def _checked_name(name: object) -> str:
 
 
 def _head(name: str, now: datetime) -> str:
-    driver = find_provenance()
+    provenance = find_provenance()
     facts = {
         "log": name,
         "time": now.isoformat(),
-        "host": driver.host,
-        "folder": driver.cwd,
-        "script": driver.script or "(interactive)",
-        "python": driver.python,
-        "git": driver.git,
+        "host": provenance.driver.host,
+        "folder": provenance.cwd,
+        "script": provenance.script or "(interactive)",
+        "python": provenance.python,
+        "git": provenance.git,
     }
     return "".join(f"# {key}: {value}\n" for key, value in facts.items()) + "\n"

@@ -1,12 +1,12 @@
 """Provenance: who drives a sweep: the script, the commit, the machine, the versions."""
 
 import os
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskexp.run.descendants import boot_id, start_ticks
+from taskexp.plan.secrets import without_secret_options
+from taskexp.run.orphans import Identity, own_identity
 from taskexp.run.process import capture
 
 _GIT_SECONDS = 5.0
@@ -17,22 +17,16 @@ class Provenance:
     """What is known of this process and what it runs.
 
     Args:
-        host: the name of the machine.
-        pid: the driver's number.
-        start_ticks: when it was started, in clock ticks since boot; 0 where the system does not say.
-        boot_id: which boot of the machine this is; "" where the system does not say.
+        driver: which process it is.
         script: the file that runs, None in an interactive session.
-        arguments: its arguments.
+        arguments: its arguments; the values of options that are called like a secret are hidden.
         cwd: the folder it runs in.
         git_commit: the commit of the script's folder, None without one.
         git_dirty: whether there are changes on top of it, None if nobody knows.
         python: the version of Python.
     """
 
-    host: str
-    pid: int
-    start_ticks: int
-    boot_id: str
+    driver: Identity
     script: str | None
     arguments: tuple[str, ...]
     cwd: str
@@ -55,12 +49,9 @@ def find_provenance() -> Provenance:
     script = os.path.abspath(main) if main else None
     commit, dirty = _git_state(os.path.dirname(script) if script else os.getcwd())
     return Provenance(
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        start_ticks=start_ticks(os.getpid()) or 0,
-        boot_id=boot_id(),
+        driver=own_identity(),
         script=script,
-        arguments=tuple(sys.argv[1:]),
+        arguments=tuple(without_secret_options(sys.argv[1:])),
         cwd=os.getcwd(),
         git_commit=commit,
         git_dirty=dirty,

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 MARKER = "TASKEXP_RUN"
 """The environment variable that marks the processes of a run."""
@@ -26,6 +27,18 @@ class Process:
     parent: int
     group: int
     start_ticks: int
+
+
+def driver_mark() -> str:
+    """Name this process in the markers of its runs: its pid and its start, which no later process has, too."""
+    pid = os.getpid()
+    return f"{pid}.{_own_start_ticks(pid)}"
+
+
+@cache
+def _own_start_ticks(pid: int) -> int:
+    """Return when this process was started; a fork of it has a `pid` of its own to ask with."""
+    return start_ticks(pid) or 0
 
 
 def ticks_now() -> int:
@@ -107,24 +120,28 @@ def start_ticks(pid: int) -> int | None:
     return None if process is None else process.start_ticks
 
 
+def pid_namespace() -> int:
+    """Number the namespace in which this process's pids count; a container has its own; 0 where there are none."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
 def boot_id() -> str:
     """Name this boot of the machine: ticks of another one mean nothing here; "" where the system does not say."""
     return _read("/proc/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
 
 
-def marked_by(driver: int, since_ticks: int) -> list[Process]:
-    """Find the living processes of the runs of a driver, by the number that stands first in their markers.
+def marked_by(pid: int, start_ticks: int) -> list[Process]:
+    """Find the living processes of the runs of a driver, by its mark in their markers.
 
     Args:
-        driver: the number of the driver, which may be dead.
-        since_ticks: when it was started: what is older belongs to an earlier process of that number.
+        pid: the number of the driver, which may be dead.
+        start_ticks: when it was started.
     """
-    head = f"{driver}-".encode()
-    return [
-        process
-        for process in _living()
-        if process.start_ticks >= since_ticks and any(marker.startswith(head) for marker in _markers(process))
-    ]
+    head = f"{pid}.{start_ticks}-".encode()
+    return [each for each in _living() if any(marker.startswith(head) for marker in _markers(each))]
 
 
 def is_alive(process: Process) -> bool:

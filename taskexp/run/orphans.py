@@ -1,15 +1,18 @@
 """Orphans: what a driver that died left running on this machine, found and stopped.
 
-A driver that is killed with SIGKILL stops nothing. Its runs carry its number in their marker, so that all of them
+A driver that is killed with SIGKILL stops nothing. Its runs carry its mark in their markers, so that all of them
 are found, with what they started, also those that it had no time to record.
 """
 
+import os
 import signal
 import socket
 import time
+from dataclasses import dataclass
 
-from taskexp.run.descendants import HAS_PROC, Process, boot_id, marked_by
+from taskexp.run.descendants import HAS_PROC, Process, boot_id, marked_by, pid_namespace, start_ticks
 from taskexp.run.process import signal_process
+from taskexp.words.counting import counted
 
 GRACE_SECONDS = 2.0
 """How long they have between SIGTERM and SIGKILL."""
@@ -17,36 +20,72 @@ GRACE_SECONDS = 2.0
 KILL_SECONDS = 2.0
 
 
-def stop_orphans(host: str, pid: int, start_ticks: int, boot: str) -> str | None:
-    """Stop what a dead driver left running; says in words what was found, None if there is nothing to say.
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells one driver from all others.
 
     Args:
-        host: where the driver ran.
+        host: the name of the machine.
         pid: its number.
-        start_ticks: when it was started, in clock ticks since boot.
-        boot: which boot of the machine that was.
+        start_ticks: when it was started, in clock ticks since boot; 0 where the system does not say.
+        boot_id: which boot of the machine that was; "" where the system does not say.
+        pid_namespace: where its number counts: containers have namespaces of their own; 0 where there are none.
     """
-    if host != socket.gethostname():
-        return f"warning: the last driver died on {host} (pid {pid}); look there for what it may have left running"
-    if not HAS_PROC:
-        return f"warning: the last driver (pid {pid}) died; this system does not tell what it may have left running"
-    if boot != boot_id():
+
+    host: str
+    pid: int
+    start_ticks: int
+    boot_id: str
+    pid_namespace: int
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this very process."""
+        return self == own_identity()
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether its number means something here: it ran on this machine, in this boot and in this container."""
+        here = own_identity()
+        there = (self.host, self.boot_id, self.pid_namespace)
+        return HAS_PROC and there == (here.host, here.boot_id, here.pid_namespace)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it is known to be dead."""
+        return self.is_visible and start_ticks(self.pid) != self.start_ticks
+
+
+def own_identity() -> Identity:
+    """Say who this process is."""
+    pid = os.getpid()
+    return Identity(socket.gethostname(), pid, start_ticks(pid) or 0, boot_id(), pid_namespace())
+
+
+def stop_orphans(driver: Identity) -> str | None:
+    """Stop what a dead driver left running; says in words what was found, None if there is nothing to say."""
+    if driver.is_ours:  # an earlier loop of ours, whose runs have ended and could not be recorded
         return None
-    left = marked_by(pid, start_ticks)
+    if driver.host == socket.gethostname() and driver.boot_id != boot_id():
+        return None  # nothing outlives a reboot
+    if not driver.is_visible:
+        died = f"warning: the last driver (pid {driver.pid} on {driver.host}) died"
+        return f"{died}, and what it may have left running cannot be seen from here; look there"
+    left = marked_by(driver.pid, driver.start_ticks)
     if not left:
         return None
     pids = ", ".join(str(process.pid) for process in left[:5]) + (", ..." if len(left) > 5 else "")
-    gone = _stop(pid, start_ticks, left)
-    did = "stopped" if gone else "warning: could not stop"
-    return f"{did} {len(left)} processes that the last driver (pid {pid}) left running when it died ({pids})"
+    did = "stopped" if _stop(driver, left) else "warning: could not stop"
+    what = counted(len(left), "process", "processes")
+    return f"{did} {what} that the last driver (pid {driver.pid}) left running when it died ({pids})"
 
 
-def _stop(driver: int, since_ticks: int, left: list[Process]) -> bool:
+def _stop(driver: Identity, left: list[Process]) -> bool:
     _signal_all(left, signal.SIGTERM, signal.SIGCONT)
-    if _gone(driver, since_ticks, GRACE_SECONDS):
+    if _gone(driver, GRACE_SECONDS):
         return True
     deadline = time.monotonic() + KILL_SECONDS
-    while left := marked_by(driver, since_ticks):
+    while left := marked_by(driver.pid, driver.start_ticks):
         if time.monotonic() > deadline:
             return False
         _signal_all(left, signal.SIGKILL)
@@ -60,9 +99,9 @@ def _signal_all(processes: list[Process], *numbers: int) -> None:
             signal_process(process, number)
 
 
-def _gone(driver: int, since_ticks: int, seconds: float) -> bool:
+def _gone(driver: Identity, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while marked_by(driver, since_ticks):
+    while marked_by(driver.pid, driver.start_ticks):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from taskexp.plan.command import Command
-from taskexp.run.descendants import HAS_PROC, MARKER, Process, ProcessTable, is_alive, ticks_now
+from taskexp.run.descendants import HAS_PROC, MARKER, Process, ProcessTable, driver_mark, is_alive, ticks_now
 from taskexp.run.diagnosis import why_not_started
 
 HAS_PIDFD = hasattr(os, "pidfd_open")
@@ -77,7 +77,7 @@ class Child:
     ) -> None:
         self._table = table
         # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
-        self._marker = f"{os.getpid()}-{secrets.token_hex(8)}"
+        self._marker = f"{driver_mark()}-{secrets.token_hex(8)}"
         outer = environ.get(MARKER)
         env = {**environ, MARKER: f"{outer}:{self._marker}" if outer else self._marker}
         self._since_ticks = ticks_now()

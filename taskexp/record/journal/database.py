@@ -1,7 +1,7 @@
 """Database: the file of a journal, from its making to its checks; every error of sqlite becomes a JournalError here."""
 
 import os
-import shutil
+import re
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +20,14 @@ BUSY_SECONDS = 30.0
 """How long a reader waits for the driver, or the driver for a reader."""
 
 _NETWORK_FILE_SYSTEMS = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "afs", "9p", "fuse.sshfs", "glusterfs")
+    b"nfs nfs4 cifs smb3 smbfs lustre gpfs beegfs ceph afs 9p glusterfs "
+    b"fuse.sshfs fuse.glusterfs fuse.ceph fuse.rclone fuse.s3fs fuse.juicefs fuse.mfs".split()
 )
+_ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
+"""A byte in /proc/self/mountinfo that is written in octal."""
+
+_HEADER_BYTES = 100
+_APPLICATION_ID_AT = 68
 
 
 class told:  # noqa: N801 - a context manager reads as a word
@@ -52,12 +58,12 @@ class told:  # noqa: N801 - a context manager reads as a word
             raise JournalError(f"{self._path}: {error.strerror or error}; {cure_for(str(error))}") from error
 
 
-def connect(path: Path) -> "sqlite3.Connection":
-    """Open a journal to write to it."""
+def connect(path: Path, busy_seconds: float = BUSY_SECONDS) -> "sqlite3.Connection":
+    """Open a journal to write to it; `busy_seconds` is how long a statement waits for another program."""
     import sqlite3
 
     # Threads take turns with it, never two at once.
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     # A write-ahead log lets readers in while we write; it needs memory that all of them share, so one machine.
     mode = "DELETE" if _is_on_network(path) else "WAL"
     try:
@@ -75,21 +81,61 @@ def is_write_ahead(connection: "sqlite3.Connection") -> bool:
 
 
 def connect_to_read(path: Path) -> "sqlite3.Connection":
-    """Open a journal to read it; what is there is not changed, whoever writes to it meanwhile."""
+    """Open a journal to read it, whoever writes to it meanwhile; what is recorded in it is not changed.
+
+    A transaction that its driver did not live to end is undone first, where that is for readers to do: without a
+    write-ahead log the file has half of it.
+    """
     import sqlite3
 
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    half_done = _beside(path, "-journal").exists() and _is_ours(path)
+    address = f"file:{quote(os.fsencode(path.absolute()))}?mode={'rw' if half_done else 'ro'}"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except sqlite3.Error as error:
+    except BaseException as error:
         connection.close()
-        if not isinstance(error, sqlite3.OperationalError) or path.with_name(path.name + "-wal").exists():
+        if half_done or not isinstance(error, sqlite3.OperationalError) or not _is_still(path, str(error)):
             raise
-        # A folder that cannot be written to has no place for what readers share; nobody can write there either.
         connection = sqlite3.connect(address + "&immutable=1", uri=True, isolation_level=None)
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def _is_still(path: Path, error: str) -> bool:
+    """Tell whether a journal could not be opened for this alone: its folder has no place for what readers share.
+
+    A folder that cannot be written to has none. But nobody writes there either, so the file holds all there is to read.
+    """
+    return ("unable to open" in error or "readonly" in error) and not _beside(path, "-wal").exists()
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell by the header of a file whether it is a journal."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    return int.from_bytes(header[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4]) == APPLICATION_ID
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def is_held_up(error: JournalError) -> bool:
+    """Tell whether it is for this alone that another program holds the journal at the moment."""
+    import sqlite3
+
+    code = getattr(error.__cause__, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_of_one_change(error: JournalError) -> bool:
+    """Tell whether a change was at fault, a value that cannot be stored, say, and not the file or the disk."""
+    import sqlite3
+
+    changes = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+    cause = error.__cause__
+    return isinstance(cause, changes) or not isinstance(cause, sqlite3.Error | OSError | None)
 
 
 def make(path: Path) -> None:
@@ -156,8 +202,10 @@ def migrate(path: Path, version: int, steps: Steps = STEPS, target: int = VERSIO
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if not backup.exists():
             part = backup.with_name(f"{backup.name}.new-{os.getpid()}")
-            shutil.copyfile(path, part)  # this connection holds no lock that closing the copy's source could lose
-            part.chmod(0o600)
+            part.unlink(missing_ok=True)
+            os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            with closing(sqlite3.connect(part)) as copy:
+                connection.backup(copy)
             os.rename(part, backup)
         script = "".join(steps[number] for number in range(version, target))
         connection.executescript(f"BEGIN IMMEDIATE;{script}PRAGMA user_version={target};COMMIT;")
@@ -180,15 +228,15 @@ def cure_for(error: str) -> str:
 def _is_on_network(path: Path) -> bool:
     """Tell whether a file lies on a network file system, as far as the system says."""
     try:
-        lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
     except OSError:
         return False
-    folder = str(path.absolute().parent.resolve())
-    best, kind = "", ""
-    for line in lines:
-        left, _, right = line.partition(" - ")
-        point = left.split(" ")[4].encode().decode("unicode_escape")
-        inside = folder == point or folder.startswith(point.rstrip("/") + "/")
+    folder = os.fsencode(path.absolute().parent.resolve())
+    best, kind = b"", b""
+    for mount in mounts:
+        left, _, right = mount.partition(b" - ")
+        point = _ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), left.split(b" ")[4])
+        inside = folder == point or folder.startswith(point.rstrip(b"/") + b"/")
         if inside and len(point) >= len(best):
-            best, kind = point, right.split(" ")[0]
+            best, kind = point, right.split(b" ")[0]
     return kind in _NETWORK_FILE_SYSTEMS

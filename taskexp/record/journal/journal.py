@@ -20,7 +20,8 @@ from taskexp.record.journal.log import open_log
 from taskexp.record.journal.rerun import Rerun
 from taskexp.record.journal.writer import Entry, Writer
 from taskexp.record.provenance import Provenance, find_provenance
-from taskexp.run.orphans import stop_orphans
+from taskexp.run.orphans import Identity, stop_orphans
+from taskexp.words.counting import counted
 from taskexp.words.errors import JournalError
 from taskexp.words.outcome import RunResult, Status
 from taskexp.words.version import __version__
@@ -131,8 +132,8 @@ class Journal:
                 make(self._path)
             migrate(self._path, check(self._path))
         self._writer = Writer(self._path, gathers=gathers)
-        for driver in self._writer.call(_dead_drivers):
-            self._bury(self._writer, driver)
+        for number, driver in self._writer.call(_dead_drivers):
+            self._bury(self._writer, number, driver)
         provenance = find_provenance()
         self._driver = self._writer.call(lambda connection: _begin_driver(connection, provenance))
         self.recorded, self._attempts = self._writer.call(lambda connection: _recorded(connection, rerun))
@@ -160,7 +161,8 @@ class Journal:
                     writer.put(Entry(lambda connection: _end_driver(connection, number), _ignore))
                 if unwritten := writer.close():
                     raise JournalError(
-                        f"{self._path}: the ends of {unwritten} runs could not be recorded; they will run again"
+                        f"{self._path}: {counted(unwritten, 'run')} could not be recorded at the end, "
+                        "and will run again; look at the disk"
                     )
         finally:
             self._writer = None
@@ -174,7 +176,8 @@ class Journal:
 
     def _begin(self, connection: "sqlite3.Connection", ask: Ask, now: str) -> Begun:
         number = self._attempts_of(connection, ask.fingerprint) + 1
-        log = f"{ask.index}-{ask.fingerprint.hex()[:16]}-{number}.log"
+        place = f"{ask.index}-" if ask.index <= LARGEST_INT else ""  # the name of a file is 255 bytes at the most
+        log = f"{place}{ask.fingerprint.hex()[:16]}-{number}.log"
         row = connection.execute(
             _BEGIN,
             (
@@ -186,7 +189,7 @@ class Journal:
                 _ENCODE({name: _plain(value) for name, value in ask.params.items()}),
                 _ENCODE(ask.argv),
                 _ENCODE(ask.env),
-                ask.cwd,
+                _ENCODE(ask.cwd),
                 ask.slot,
                 _ENCODE(ask.devices),
                 log,
@@ -202,11 +205,10 @@ class Journal:
         (number,) = connection.execute("SELECT attempts FROM run WHERE fingerprint = ?", (fingerprint,)).fetchone()
         return int(number)
 
-    def _bury(self, writer: Writer, driver: tuple[int, str, int, int, str]) -> None:
+    def _bury(self, writer: Writer, number: int, driver: Identity) -> None:
         """Stop what a dead driver left running, and record that its attempts came to no end."""
-        number, host, pid, start_ticks, boot_id = driver
-        found = stop_orphans(host, pid, start_ticks, boot_id)
-        why = f"its driver (pid {pid} on {host}) died while it ran"
+        found = stop_orphans(driver)
+        why = f"its driver (pid {driver.pid} on {driver.host}) died while it ran"
         if writer.call(lambda connection: _end_attempts(connection, number, why)) and found:
             self.warnings.append(f"{self.folder}: {found}")
         writer.call(lambda connection: _end_driver(connection, number))
@@ -220,16 +222,16 @@ def check_journal(folder: Path) -> None:
     """
     place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
     if not place.is_dir():
-        raise JournalError(f"{place}: this is a file, and a journal is a folder; give another name")
+        what = "a link to nothing" if place.is_symlink() and not place.exists() else "a file"
+        raise JournalError(f"{place}: this is {what}, and a journal is a folder; give another name")
     if os.path.lexists(folder / FILE_NAME):
         check(folder / FILE_NAME, is_thorough=True)
 
 
-def _dead_drivers(connection: "sqlite3.Connection") -> Sequence[tuple[int, str, int, int, str]]:
+def _dead_drivers(connection: "sqlite3.Connection") -> Sequence[tuple[int, Identity]]:
     """Find the drivers that did not come to their end; none of them lives, we have the lock."""
-    return list(
-        map(tuple, connection.execute("SELECT id, host, pid, start_ticks, boot_id FROM driver WHERE end_time IS NULL"))
-    )
+    statement = "SELECT id, host, pid, start_ticks, boot_id, pid_namespace FROM driver WHERE end_time IS NULL"
+    return [(number, Identity(*identity)) for number, *identity in connection.execute(statement)]
 
 
 def _end_attempts(connection: "sqlite3.Connection", driver: int, why: str) -> int:
@@ -254,7 +256,9 @@ def _end_driver(connection: "sqlite3.Connection", driver: int) -> None:
 
 def _begin_driver(connection: "sqlite3.Connection", provenance: Provenance) -> int:
     now = datetime.now().astimezone().isoformat()
-    row = {**asdict(provenance), "arguments": _ENCODE(provenance.arguments), "start_time": now, "taskexp": __version__}
+    facts = asdict(provenance)
+    row: dict[str, Any] = {**facts.pop("driver"), **facts, "start_time": now, "taskexp": __version__}
+    row |= {name: _ENCODE(row[name]) for name in ("script", "arguments", "cwd")}
     last = "(SELECT coalesce(max(id), 0) FROM attempt)"
     statement = f"INSERT INTO driver (first_attempt, {', '.join(row)}) VALUES ({last}{', ?' * len(row)})"
     return connection.execute(statement, tuple(row.values())).lastrowid or 0
@@ -291,7 +295,7 @@ def _end(connection: "sqlite3.Connection", begun: Begun, result: RunResult, pid:
             pid,
             str(result.status),
             result.returncode,
-            result.error,
+            None if result.error is None else result.error.encode("utf-8", "backslashreplace").decode(),
             result.start_time.isoformat(),
             result.end_time.isoformat(),
             result.duration.total_seconds(),

@@ -1,6 +1,7 @@
 """Lock: one driver per journal.
 
-The system lets go of a `flock` when its holder dies, so that a dead driver's journal is free at once. Who holds it
+The system lets go of a `flock` when its holder dies, so that a dead driver's journal is free at once. Only a fork of
+the driver may hold it longer; then the lock's file is thrown away, if its driver is known to be dead. Who holds it
 stands in the file, for the message of whoever comes second.
 """
 
@@ -8,26 +9,26 @@ import errno
 import fcntl
 import json
 import os
-import socket
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from taskexp.run.descendants import HAS_PROC, start_ticks
+from taskexp.run.orphans import Identity, own_identity
 from taskexp.words.errors import JournalError
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The driver that has the lock."""
+    """The driver that has the lock, and since when."""
 
-    host: str
-    pid: int
-    start_ticks: int
+    driver: Identity
     since: str
 
     def __str__(self) -> str:
-        return f"pid {self.pid} on {self.host}, since {self.since}"
+        who = "this very process" if self.driver.is_ours else "another driver"
+        return f"{who} (pid {self.driver.pid} on {self.driver.host}, since {self.since})"
 
 
 class Lock:
@@ -38,66 +39,91 @@ class Lock:
 
     Raises:
         JournalError: another driver has it.
-        OSError: the file cannot be made.
+        OSError: the file cannot be made or written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = self._acquire()
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
-        holder = Holder(socket.gethostname(), os.getpid(), start_ticks(os.getpid()) or 0, now)
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(asdict(holder)).encode(), 0)
+        try:
+            holder = Holder(own_identity(), datetime.now().astimezone().isoformat(timespec="seconds"))
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, json.dumps(asdict(holder)).encode(), 0)
+        except BaseException:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Let another driver have it."""
         if self._descriptor >= 0:
-            os.ftruncate(self._descriptor, 0)
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
+            try:
+                os.ftruncate(descriptor, 0)
+            finally:
+                os.close(descriptor)
 
     def _acquire(self) -> int:
         while True:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_at(descriptor, self._path):
-                    return descriptor
-            except BlockingIOError:
-                self._refuse_unless_stale(descriptor)
-            except OSError as error:
+                if _locked(descriptor, self._path):
+                    if _is_at(descriptor, self._path):
+                        return descriptor
+                elif not self._throw_away(descriptor):
+                    holder = read_holder(self._path) or "a driver which has just begun"
+                    raise JournalError(
+                        f"{self._path.parent}: the journal is in use by {holder}; wait for it, stop it, or use "
+                        "another folder"
+                    )
+            except BaseException:
                 os.close(descriptor)
-                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                    raise
-                raise JournalError(
-                    f"{self._path}: this file system cannot lock a file ({error.strerror}); put the journal on another"
-                ) from error
+                raise
             os.close(descriptor)
 
-    def _refuse_unless_stale(self, descriptor: int) -> None:
-        """Say who has the lock; one that only a fork of a dead driver has is thrown away."""
-        holder = read_holder(self._path)
-        if holder is not None and holder.host == socket.gethostname() and not _lives(holder):
+    def _throw_away(self, descriptor: int) -> bool:
+        """Delete the file of a lock whose driver is dead; False if it may be alive. A fork of it still has the lock."""
+        with _guarded(self._path.with_name(self._path.name + ".guard")):  # so that nobody's new lock is deleted
             if _is_at(descriptor, self._path):
-                self._path.unlink(missing_ok=True)
-            return
+                holder = read_holder(self._path)
+                if holder is None or not holder.driver.is_dead:
+                    return False
+                self._path.unlink()
+        return True
+
+
+@contextmanager
+def _guarded(path: Path) -> Generator[None]:
+    """Let one process at a time do something."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
         os.close(descriptor)
-        raise JournalError(
-            f"{self._path.parent}: the journal is in use by another driver ({holder or 'which has just begun'}); "
-            "wait for it, stop it, or use another folder"
-        )
+
+
+def _locked(descriptor: int, path: Path) -> bool:
+    """Lock an open file; False if another process has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise JournalError(
+                f"{path}: this file system cannot lock a file ({error.strerror}); put the journal on another"
+            ) from error
+        raise
+    return True
 
 
 def read_holder(path: Path) -> Holder | None:
     """Read who has the lock, or had it when it died; None if nobody."""
     try:
-        return Holder(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        written = json.loads(path.read_bytes())
+        return Holder(Identity(**written["driver"]), written["since"])
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def _lives(holder: Holder) -> bool:
-    return not HAS_PROC or start_ticks(holder.pid) == holder.start_ticks
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -1,7 +1,8 @@
 """Log: the output of one attempt, stdout and stderr, in one file that can be read while the program runs.
 
 The two streams are merged by pieces that end with a newline or, where a program draws its line again, with a carriage
-return, so that no line of one stands in a line of the other. The bytes themselves are as they came.
+return, so that no line of one stands in a line of the other. The bytes themselves are as they came, but for a newline
+between two last lines that have none.
 """
 
 import os
@@ -42,11 +43,11 @@ class Log:
         self._put(rest + data[:cut])
 
     def finish(self) -> None:
-        """Write the last lines, which have no newline."""
-        for stream in STREAM_NAMES:
-            if rest := self._unended[stream]:
-                self._unended[stream] = b""
-                self._put(rest)
+        """Write the last lines, which have no newline; where both streams have one, the first is given it."""
+        rests = [self._unended[stream] for stream in STREAM_NAMES if self._unended[stream]]
+        self._unended = dict.fromkeys(STREAM_NAMES, b"")
+        if rests:
+            self._put(b"\n".join(rests))
 
     def note(self, line: str) -> None:
         """Nothing: the log has the output of one attempt and nothing else."""
@@ -80,5 +81,5 @@ class Log:
 
 
 def open_log(path: Path) -> int:
-    """Make the file of a log and return its descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    """Make the file of a log and return its descriptor; one that is there belongs to no attempt of this journal."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -1,6 +1,7 @@
 """Reader: the rows of a journal as values, while its sweep runs or after."""
 
 import json
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -14,8 +15,6 @@ from taskexp.words.outcome import RunResult, Status
 if TYPE_CHECKING:
     import sqlite3
 
-_ENDED = "end_time IS NOT NULL"
-_LAST = f"AND id IN (SELECT max(id) FROM attempt WHERE {_ENDED} GROUP BY fingerprint)"
 _BATCH = 500
 
 
@@ -25,7 +24,7 @@ class RecordedRun(RunResult):
 
     Attributes:
         fingerprint: the hash of the point's content.
-        log_path: the file with its output; it is not there if the attempt did not start.
+        log_path: the file with its output.
         env: the variables that were added to its environment; the values of secret ones are hidden.
         cwd: the folder that it started in; None is the driver's.
         pid: its process; None if nobody knows.
@@ -49,7 +48,10 @@ def check_readable(folder: Path) -> None:
 
 
 def read_runs(folder: Path, *, attempts: bool = False) -> Iterator[RecordedRun]:
-    """Read the attempts that have ended, in the order of their indices.
+    """Read the attempts that have ended, in the order of their indices; what ends meanwhile is not among them.
+
+    No transaction outlives a batch of rows: a reader that takes its time must not hold up a driver, whose log could not
+    be carried over, or which could not write at all.
 
     Args:
         folder: the journal's.
@@ -59,22 +61,22 @@ def read_runs(folder: Path, *, attempts: bool = False) -> Iterator[RecordedRun]:
         JournalError: the journal cannot be read.
     """
     path = folder / FILE_NAME
-    last = "" if attempts else _LAST
-    query = f"SELECT * FROM attempt WHERE {_ENDED} {last} ORDER BY point_index, id"
     with told(path), closing(connect_to_read(path)) as connection:
-        rows = connection.execute(query)
-        while batch := rows.fetchmany(_BATCH):
-            for row in batch:
-                yield _recorded_run(row, folder)
+        wanted = _ids(connection, attempts=attempts)
+        for at in range(0, len(wanted), _BATCH):
+            batch = wanted[at : at + _BATCH]
+            found = connection.execute(f"SELECT * FROM attempt WHERE id IN ({','.join('?' * len(batch))})", batch)
+            rows = {row["id"]: row for row in found.fetchall()}
+            for each in batch:
+                yield _recorded_run(rows[each], folder)
 
 
-def count_runs(folder: Path, *, attempts: bool = False) -> int:
-    """Count what `read_runs` reads. Raises JournalError."""
-    path = folder / FILE_NAME
-    counted = "*" if attempts else "DISTINCT fingerprint"
-    with told(path), closing(connect_to_read(path)) as connection:
-        (number,) = connection.execute(f"SELECT count({counted}) FROM attempt WHERE {_ENDED}").fetchone()
-    return int(number)
+def _ids(connection: "sqlite3.Connection", *, attempts: bool) -> "array[int]":
+    """List the rows of the attempts that have ended, all or the last of each run, in the order of their indices."""
+    ended = "WHERE end_time IS NOT NULL"
+    last = "" if attempts else f"AND id IN (SELECT max(id) FROM attempt {ended} GROUP BY fingerprint)"
+    rows = connection.execute(f"SELECT id FROM attempt {ended} {last} ORDER BY point_index, id")
+    return array("q", (number for (number,) in rows))
 
 
 def _recorded_run(row: "sqlite3.Row", folder: Path) -> RecordedRun:
@@ -102,6 +104,6 @@ def _recorded_run(row: "sqlite3.Row", folder: Path) -> RecordedRun:
         fingerprint=row["fingerprint"],
         log_path=folder / "logs" / row["log"],
         env=json.loads(row["env"]),
-        cwd=row["cwd"],
+        cwd=json.loads(row["cwd"]),
         pid=row["pid"],
     )

@@ -5,8 +5,8 @@ in step, so that the beginning and the end of an attempt are one statement each.
 status but no duration: then its run has no status, and runs again.
 
 A journal is known by its `application_id`, its version is the `user_version`. Times are ISO 8601 with their offset,
-durations are seconds, what has a structure is JSON. An index may be larger than an integer of sqlite: its column
-has no type, and such an index is text.
+durations are seconds; what has a structure is JSON, and so is a path, which may hold bytes that are no text. An index
+may be larger than an integer of sqlite: its column has no type, and such an index is text.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,8 @@ CREATE TABLE driver (
     pid INTEGER NOT NULL,
     start_ticks INTEGER NOT NULL,
     boot_id TEXT NOT NULL,
-    script TEXT,
+    pid_namespace INTEGER NOT NULL,
+    script TEXT NOT NULL,
     arguments TEXT NOT NULL,
     cwd TEXT NOT NULL,
     git_commit TEXT,
@@ -55,7 +56,7 @@ CREATE TABLE attempt (
     params TEXT NOT NULL,
     argv TEXT NOT NULL,
     env TEXT NOT NULL,
-    cwd TEXT,
+    cwd TEXT NOT NULL,
     slot INTEGER,
     devices TEXT NOT NULL,
     log TEXT NOT NULL,

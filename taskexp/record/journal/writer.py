@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from taskexp.record.journal.database import connect, is_write_ahead, told
+from taskexp.record.journal.database import BUSY_SECONDS, connect, is_held_up, is_of_one_change, is_write_ahead, told
 from taskexp.run.strand import THREAD_PREFIX
 from taskexp.words.errors import JournalError
 
@@ -32,6 +32,9 @@ GATHER_SECONDS = 0.005
 
 CLOSE_SECONDS = 30.0
 """How long the end of a sweep waits for a disk that is stuck."""
+
+LOOK_SECONDS = 0.02
+"""How often to look whether another program still holds the journal."""
 
 CHECKPOINT_COMMITS = 1000
 """After how many commits the write-ahead log is carried over: it has a few megabytes then."""
@@ -95,11 +98,11 @@ class Syncer:
                 self._condition.wait()
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, or leave it to itself where the disk does not answer."""
         with self._condition:
             self._closing = True
             self._condition.notify_all()
-        self._thread.join()
+        self._thread.join(CLOSE_SECONDS)
 
     def _work(self) -> None:
         while self._has_somebody():
@@ -159,6 +162,8 @@ class Writer:
         self._is_quick = False
         self._syncer = Syncer(path, GATHER_SECONDS if gathers else 0.0)
         self._place: tuple[int, int] | None = None
+        self._patience = BUSY_SECONDS
+        """How long another program that holds the journal is waited for, in seconds."""
         self._thread = threading.Thread(target=self._work, name=THREAD_PREFIX + "journal", daemon=True)
         self._thread.start()
 
@@ -170,11 +175,14 @@ class Writer:
                 self._condition.notify_all()
                 return
             self._busy = True
-        self._commit([entry])
-        self._let_go()
+        try:
+            if not self._commit([entry], patience=0.0):
+                self._entries.appendleft(entry)  # the thread of ours may wait
+        finally:
+            self._let_go()
 
     def call(self, change: Change) -> Any:
-        """Make a change and wait for it. Raises JournalError."""
+        """Have a change made in the writer's thread and wait for it. Raises JournalError."""
         arrived = threading.Event()
         outcomes: list[tuple[Any, JournalError | None]] = []
 
@@ -182,7 +190,9 @@ class Writer:
             outcomes.append((value, error))
             arrived.set()
 
-        self.put(Entry(change, done))
+        with self._condition:
+            self._entries.append(Entry(change, done))
+            self._condition.notify_all()
         arrived.wait()
         value, error = outcomes[0]
         if error is not None:
@@ -207,12 +217,12 @@ class Writer:
     def _work(self) -> None:
         while (group := self._next_group()) is not None:
             if group:
-                self._commit(group)
+                self._commit(group, patience=self._patience)
             if self._commits >= CHECKPOINT_COMMITS:
                 self._checkpoint()
             self._let_go()
         if self._kept:  # one more chance for what failed
-            self._commit([])
+            self._commit([], patience=self._patience)
         self._syncer.drain()
         if self._connection is not None:
             self._connection.close()
@@ -241,18 +251,38 @@ class Writer:
         with suppress(JournalError), told(self._path):  # a full disk: the next commit says so
             self._connected().execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def _commit(self, group: list[Entry]) -> None:
-        """Make the changes in one transaction; if that fails each in its own, so that none fails for another."""
+    def _commit(self, group: list[Entry], patience: float) -> bool:
+        """Make the changes in one transaction; where one of them is at fault each in its own, so that no other fails.
+
+        Returns:
+            False if there is no patience and another program holds the journal: nothing was done.
+        """
         entries = [*self._kept, *group] if self._kept else group
-        error = self._transact(entries)
+        deadline = time.monotonic() + patience
+        while (error := self._transact(entries)) is not None and is_held_up(error) and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
         if error is None:
             self._kept = []
-        elif len(entries) == 1:
-            self._kept = [entry for entry in entries if entry.is_kept]
+            self._patience = BUSY_SECONDS
+        elif is_held_up(error) and not patience:
+            return False
+        elif len(entries) > 1 and is_of_one_change(error):
+            self._kept = [entry for entry in entries if not self._commit_alone(entry) and entry.is_kept]
         else:
-            self._kept = [entry for entry in entries if self._transact([entry]) is not None and entry.is_kept]
+            if is_held_up(error):
+                self._patience = LOOK_SECONDS  # it was long enough; who comes next need not wait as long again
+            self._kept = [entry for entry in entries if entry.is_kept]
+            for entry in entries:
+                entry.done(None, error)
+        return True
+
+    def _commit_alone(self, entry: Entry) -> bool:
+        if (error := self._transact([entry])) is not None:
+            entry.done(None, error)
+        return error is None
 
     def _transact(self, entries: list[Entry]) -> JournalError | None:
+        """Make changes in one transaction and tell who asked for them; or return what went wrong and tell nobody."""
         values: list[Any] = []
         try:
             with told(self._path):
@@ -268,11 +298,12 @@ class Writer:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                     raise
-        except Exception as failure:
-            error = failure if isinstance(failure, JournalError) else JournalError(f"{self._path}: {failure!r}")
-            if len(entries) == 1:
-                entries[0].done(None, error)
+        except JournalError as error:
             return error
+        except Exception as failure:
+            unknown = JournalError(f"{self._path}: {failure!r}")
+            unknown.__cause__ = failure
+            return unknown
         self._commits += 1
         for entry, value in zip(entries, values, strict=True):
             if entry.is_durable:
@@ -283,7 +314,7 @@ class Writer:
 
     def _connected(self) -> "sqlite3.Connection":
         if self._connection is None:
-            self._connection = connect(self._path)
+            self._connection = connect(self._path, busy_seconds=0.0)  # who may wait does so in `_commit`
             # Without a write-ahead log, whose file the syncer sees to the disk, sqlite itself waits for it.
             self._is_quick = is_write_ahead(self._connection)
             self._connection.execute(f"PRAGMA synchronous={'NORMAL' if self._is_quick else 'FULL'}")
