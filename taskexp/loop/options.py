@@ -104,10 +104,6 @@ def checked_folder(journal: object) -> Path | None:
         raise ArgumentTypeError(f"journal is the path of a folder, not {journal!r}")
     if not path:
         raise ArgumentValueError("journal is empty; give the path of a folder, or None for no journal")
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise ArgumentValueError(f"journal: {path!r} is no UTF-8, which sqlite needs; give another name") from None
     folder = Path(checked_text(path, "journal")).absolute()  # the body may go to another folder
     check_journal(folder)
     return folder

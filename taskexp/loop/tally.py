@@ -6,6 +6,7 @@ from taskexp.loop.summary import Summary
 from taskexp.plan.route import Route
 from taskexp.run.outlet import Outlets
 from taskexp.run.progress import Progress
+from taskexp.words.counting import counted
 from taskexp.words.outcome import RunResult
 
 
@@ -67,7 +68,8 @@ class Tally:
         """Let the last state of the bar stand, and say what went wrong."""
         self.progress.close()
         if self._recorded:
-            self._outlets.notify(f"taskexp: {self._recorded} runs are recorded and were not run again")
+            were = "is recorded and was" if self._recorded == 1 else "are recorded and were"
+            self._outlets.notify(f"taskexp: {counted(self._recorded, 'run')} {were} not run again")
         not_run = self.progress.total - self.progress.done
         if (text := self._summary.text(self.halted, not_run)) is not None:
             self._outlets.notify(text)

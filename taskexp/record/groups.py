@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from taskexp.record.journal.reader import RecordedRun
-from taskexp.record.table import Cell, Table
+from taskexp.record.table import Cell, Sheet, Table, table_columns
 from taskexp.words.outcome import Status
 
 CellOf: TypeAlias = Callable[[RecordedRun, str], Cell]
@@ -40,7 +40,8 @@ class Group:
         key: these columns and their values.
         rows: all the runs, whether they succeeded or not.
         n: how many succeeded; these are folded.
-        metrics: by name, what the values of the metric come to; `duration` in seconds is among them.
+        metrics: by name, what the values of the metric come to; `duration` in seconds is among them (a metric that is
+            called so, too, is `metric:duration`).
     """
 
     key: Mapping[str, Cell]
@@ -64,36 +65,42 @@ class Groups(Table):
         self._cell_of = cell_of
 
     def __iter__(self) -> Iterator[Group]:
-        groups: dict[tuple[Cell, ...], list[RecordedRun]] = {}
+        groups: dict[tuple[object, ...], list[RecordedRun]] = {}
         for row in self._rows:
-            groups.setdefault(tuple(self._cell_of(row, name) for name in self._names), []).append(row)
-        for values, rows in groups.items():
-            yield _group(dict(zip(self._names, values, strict=True)), rows)
+            values = [self._cell_of(row, name) for name in self._names]
+            groups.setdefault(tuple(map(_likeness, values)), []).append(row)
+        for rows in groups.values():
+            yield _group({name: self._cell_of(rows[0], name) for name in self._names}, rows)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    @property
-    def columns(self) -> list[str]:
-        """The names of the columns: what the groups agree in, n, and four measures per metric."""
-        return [*self._names, "n", *(f"{name} {measure}" for name in self._metrics() for measure in _MEASURES)]
+    def __repr__(self) -> str:
+        return f"<Groups by {', '.join(self._names)}>"
 
-    def cells(self) -> Iterator[list[Cell]]:
-        """Go over the groups, with one cell per column."""
-        metrics = self._metrics()
-        for group in self:
-            folds = [group.metrics.get(name) for name in metrics]
-            measured = [getattr(fold, measure, None) for fold in folds for measure in _MEASURES]
-            yield [*group.key.values(), group.n, *measured]
+    def sheet(self) -> Sheet:
+        """Read the groups, with columns for what they agree in, for n, and for four measures per metric."""
+        groups = list(self)
+        metrics = list(dict.fromkeys(name for group in groups for name in group.metrics))
+        columns = [*self._names, "n", *(f"{name} {measure}" for name in metrics for measure in _MEASURES)]
+        return Sheet(columns, [[*group.key.values(), group.n, *_measured(group, metrics)] for group in groups])
 
-    def _metrics(self) -> list[str]:
-        return list(dict.fromkeys(name for group in self for name in group.metrics))
+
+def _likeness(cell: Cell) -> object:
+    """Tell 1, 1.0 and True apart, which are equal; NaN is like itself."""
+    return type(cell), cell if cell == cell else None
+
+
+def _measured(group: Group, metrics: Sequence[str]) -> list[Cell]:
+    folds = [group.metrics.get(name) for name in metrics]
+    return [getattr(fold, measure, None) for fold in folds for measure in _MEASURES]
 
 
 def _group(key: Mapping[str, Cell], rows: Sequence[RecordedRun]) -> Group:
     succeeded = [row for row in rows if row.status is Status.succeeded]
-    names = dict.fromkeys(name for row in succeeded for name in row.metrics)
-    folds = {name: _fold([row.metrics[name] for row in succeeded if name in row.metrics]) for name in names}
+    names = list(dict.fromkeys(name for row in succeeded for name in row.metrics))
+    shown = table_columns(names, ["duration"], "metric")
+    folds = {shown[name]: _fold([row.metrics[name] for row in succeeded if name in row.metrics]) for name in names}
     if succeeded:
         folds["duration"] = _fold([row.duration.total_seconds() for row in succeeded])
     return Group(key, rows, len(succeeded), folds)

@@ -1,7 +1,7 @@
 """Results: the recorded runs of a sweep, to be looked at while it runs or after."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -10,7 +10,7 @@ from taskexp.plan.metric import Metric, Take, checked_metric
 from taskexp.record.groups import Groups
 from taskexp.record.journal.reader import RecordedRun, check_readable, read_runs
 from taskexp.record.metrics import metric_of_log
-from taskexp.record.table import Cell, Table, table_columns
+from taskexp.record.table import Cell, Sheet, Table, table_columns
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 from taskexp.words.outcome import Status
 
@@ -48,9 +48,9 @@ def open_results(folder: str | os.PathLike[str], *, attempts: bool = False) -> "
     """
     if not isinstance(folder, str | os.PathLike):
         raise ArgumentTypeError(f"open_results: the folder is a path, not {folder!r}")
-    path = Path(folder)
+    path = Path(folder).absolute()
     check_readable(path)
-    return Results(lambda: read_runs(path, attempts=attempts))
+    return Results(lambda: read_runs(path, attempts=attempts), str(path))
 
 
 class Results(Table):
@@ -60,10 +60,12 @@ class Results(Table):
 
     Args:
         source: reads the rows.
+        name: where they come from.
     """
 
-    def __init__(self, source: Callable[[], Iterator[RecordedRun]]) -> None:
+    def __init__(self, source: Callable[[], Iterator[RecordedRun]], name: str) -> None:
         self._source = source
+        self._name = name
 
     def __iter__(self) -> Iterator[RecordedRun]:
         return self._source()
@@ -72,7 +74,7 @@ class Results(Table):
         return sum(1 for _ in self)
 
     def __repr__(self) -> str:
-        return f"<Results: {len(self)} runs>"
+        return f"<Results of {self._name}>"
 
     def filter(self, condition: Predicate | Mapping[str, object]) -> "Results":
         """Keep the rows for which a condition holds.
@@ -81,12 +83,12 @@ class Results(Table):
             condition: a function of the row, or columns with their values: `{"--n": 64, "status": "succeeded"}`.
         """
         if callable(condition):
-            return Results(lambda: (row for row in self if condition(row)))
+            return self._made(lambda: (row for row in self if condition(row)))
         if not isinstance(condition, Mapping):
             raise ArgumentTypeError(f"filter: the condition is a function of the row or a dict, not {condition!r}")
         wanted = dict(condition)
         self._check_columns("filter", list(wanted))
-        return Results(lambda: (row for row in self if _agrees(row, wanted)))
+        return self._made(lambda: (row for row in self if _agrees(row, wanted)))
 
     def sort(self, *columns: str) -> "Results":
         """Put the rows in an order; equal ones stay in theirs, and what has no value comes last.
@@ -99,12 +101,12 @@ class Results(Table):
         def ordered() -> Iterator[RecordedRun]:
             rows = list(self)
             for name, descending in reversed(keys):
-                with_value = [row for row in rows if cell_of(row, name) is not None]
-                without = [row for row in rows if cell_of(row, name) is None]
+                with_value = [row for row in rows if not _is_nothing(cell_of(row, name))]
+                without = [row for row in rows if _is_nothing(cell_of(row, name))]
                 rows = sorted(with_value, key=lambda row: _order(cell_of(row, name)), reverse=descending) + without
             return iter(rows)
 
-        return Results(ordered)
+        return self._made(ordered)
 
     def group_by(self, *columns: str) -> Groups:
         """Fold rows that agree in some columns; of those that succeeded, every metric to n, mean, std, min and max.
@@ -140,31 +142,16 @@ class Results(Table):
             take: which of several: "first", "last", "min" or "max".
         """
         metric = checked_metric(name, pattern, take)
-        return Results(lambda: (_with_metric(row, metric) for row in self))
+        return self._made(lambda: (_with_metric(row, metric) for row in self))
 
-    @property
-    def columns(self) -> list[str]:
-        """The names of the columns: index, parameters, metrics, and how each run went."""
-        return list(self._getters())
+    def sheet(self) -> Sheet:
+        """Read the rows, with columns for the index, the parameters, the metrics, and how each run went."""
+        rows = list(self)
+        getters = _getters(rows)
+        return Sheet(list(getters), [[getter(row) for getter in getters.values()] for row in rows])
 
-    def cells(self) -> Iterator[list[Cell]]:
-        """Go over the rows, with one cell per column."""
-        getters = list(self._getters().values())
-        return ([getter(row) for getter in getters] for row in self)
-
-    def _getters(self) -> dict[str, Callable[[RecordedRun], Cell]]:
-        """Name the columns that these rows have."""
-        params: dict[str, None] = {}
-        metrics: dict[str, None] = {}
-        for row in self:
-            params.update(dict.fromkeys(row.params))
-            metrics.update(dict.fromkeys(row.metrics))
-        names = table_columns(list(params), list(_FIELDS), "param")
-        getters = {name: _FIELDS[name] for name in _FIRST}
-        getters |= {names[name]: _getter("params", name) for name in params}
-        names = table_columns(list(metrics), [*_FIELDS, *names.values()], "metric")
-        getters |= {names[name]: _getter("metrics", name) for name in metrics}
-        return getters | {name: getter for name, getter in _FIELDS.items() if name not in _FIRST}
+    def _made(self, source: Callable[[], Iterator[RecordedRun]]) -> "Results":
+        return Results(source, self._name)
 
     def _sort_key(self, column: str) -> tuple[str, bool]:
         names = self.columns
@@ -174,9 +161,10 @@ class Results(Table):
         return column, False
 
     def _check_columns(self, call: str, wanted: list[str]) -> None:
-        names = self.columns
+        rows = list(self)
+        names = list(_getters(rows))
         for name in wanted:
-            if name not in names:
+            if rows and name not in names:  # where there are no rows, nobody knows
                 raise ArgumentValueError(f"{call}: there is no column {name!r}; the columns are {', '.join(names)}")
 
     def _parameters_without_repeat(self) -> list[str]:
@@ -186,7 +174,7 @@ class Results(Table):
         for row in self:
             repeated = repeated or row.repeat > 0
             for name, value in row.params.items():
-                names[name] = names.get(name, True) and value == row.repeat
+                names[name] = names.get(name, True) and type(value) is int and value == row.repeat
         return [name for name, is_repeat in names.items() if not (is_repeat and repeated)]
 
 
@@ -202,6 +190,21 @@ def cell_of(row: RecordedRun, name: str) -> Cell:
     return cast(Cell, row.params[name]) if name in row.params else row.metrics.get(name)
 
 
+def _getters(rows: Iterable[RecordedRun]) -> dict[str, Callable[[RecordedRun], Cell]]:
+    """Name the columns that rows have."""
+    params: dict[str, None] = {}
+    metrics: dict[str, None] = {}
+    for row in rows:
+        params.update(dict.fromkeys(row.params))
+        metrics.update(dict.fromkeys(row.metrics))
+    names = table_columns(list(params), list(_FIELDS), "param")
+    getters = {name: _FIELDS[name] for name in _FIRST}
+    getters |= {names[name]: _getter("params", name) for name in params}
+    names = table_columns(list(metrics), [*_FIELDS, *names.values()], "metric")
+    getters |= {names[name]: _getter("metrics", name) for name in metrics}
+    return getters | {name: getter for name, getter in _FIELDS.items() if name not in _FIRST}
+
+
 def _agrees(row: RecordedRun, wanted: Mapping[str, object]) -> bool:
     return all(cell_of(row, name) == value for name, value in wanted.items())
 
@@ -212,12 +215,16 @@ def _getter(kind: str, name: str) -> Callable[[RecordedRun], Cell]:
 
 def _with_metric(row: RecordedRun, metric: Metric) -> RecordedRun:
     value = metric_of_log(metric, row.log_path)
-    found = {} if value is None else {metric.name: value}
-    return replace(row, metrics={**row.metrics, **found})
+    others = {name: other for name, other in row.metrics.items() if name != metric.name}
+    return replace(row, metrics=others if value is None else {**others, metric.name: value})
+
+
+def _is_nothing(cell: Cell) -> bool:
+    return cell is None or cell != cell  # NaN
 
 
 def _is_number(cell: Cell) -> bool:
-    return isinstance(cell, int | float) and not isinstance(cell, bool) and cell == cell  # not NaN
+    return isinstance(cell, int | float) and not isinstance(cell, bool) and not _is_nothing(cell)
 
 
 def _order(cell: Cell) -> tuple[int, object]:

@@ -11,10 +11,10 @@ import math
 import os
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from taskexp.words.errors import MissingExtraError
 
@@ -25,17 +25,24 @@ Cell: TypeAlias = str | int | float | bool | datetime | None
 """What stands in a table; times are aware."""
 
 
+class Sheet(NamedTuple):
+    """The names of the columns, and rows with one cell per column."""
+
+    columns: list[str]
+    rows: list[list[Cell]]
+
+
 class Table(ABC):
     """Rows and columns."""
 
-    @property
     @abstractmethod
+    def sheet(self) -> Sheet:
+        """Read the names of the columns and all rows at once, so that they fit together while more rows come."""
+
+    @property
     def columns(self) -> list[str]:
         """The names of the columns, in order."""
-
-    @abstractmethod
-    def cells(self) -> Iterator[list[Cell]]:
-        """Go over the rows, with one cell per column."""
+        return self.sheet().columns
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
         """Write the table as CSV (RFC 4180, but with plain newlines): a header, a line per row, nothing for None.
@@ -46,11 +53,16 @@ class Table(ABC):
         Returns:
             The text.
         """
+        columns, rows = self.sheet()
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows([_text(cell) for cell in row] for row in self.cells())
-        return _written(text.getvalue(), path)
+        writer = csv.writer(text, lineterminator="\r\n")  # so that a \r in a cell is quoted; it ends a line for some
+        lines: list[str] = []
+        header: list[Cell] = [*columns]
+        for row in (header, *rows):
+            writer.writerow([_text(cell) for cell in row])
+            lines.append(text.getvalue().removesuffix("\r\n") + "\n")
+            text.seek(text.truncate(0))
+        return _written("".join(lines), path)
 
     def to_jsonl(self, path: str | os.PathLike[str] | None = None) -> str:
         """Write the table as JSON lines: an object per row; NaN and infinities, which JSON has not, are null.
@@ -61,9 +73,9 @@ class Table(ABC):
         Returns:
             The text.
         """
-        columns = self.columns
-        rows = (dict(zip(columns, map(_json_value, row), strict=True)) for row in self.cells())
-        return _written("".join(json.dumps(row) + "\n" for row in rows), path)
+        columns, rows = self.sheet()
+        objects = (dict(zip(columns, map(_json_value, row), strict=True)) for row in rows)
+        return _written("".join(json.dumps(each) + "\n" for each in objects), path)
 
     def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
         """Write the table as a Markdown table (the pipe syntax of GitHub), its columns aligned.
@@ -74,8 +86,9 @@ class Table(ABC):
         Returns:
             The text.
         """
-        lines = [[_markdown(name) for name in self.columns]]
-        lines += [[_markdown(_short(cell)) for cell in row] for row in self.cells()]
+        columns, rows = self.sheet()
+        lines = [[_markdown(name) for name in columns]]
+        lines += [[_markdown(_short(cell)) for cell in row] for row in rows]
         widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["-" * width for width in widths])
         padded = (" | ".join(map(str.ljust, line, widths)) for line in lines)
@@ -91,28 +104,67 @@ class Table(ABC):
             import pandas
         except ImportError as error:
             raise MissingExtraError("to_pandas needs pandas; pip install 'taskexp[pandas]'") from error
-        columns = self.columns
-        return pandas.DataFrame(list(self.cells()), columns=columns)
+        columns, rows = self.sheet()
+        return pandas.DataFrame(rows, columns=columns)
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
-        """Write the table as a Parquet file.
+        """Write the table as a Parquet file; a column of numbers and text, or of integers beyond 64 bits, is text.
 
         Args:
             path: the file.
 
         Raises:
             MissingExtraError: duckdb is not installed.
+            OSError: the file cannot be written.
         """
         try:
             import duckdb
         except ImportError as error:
             raise MissingExtraError("to_parquet needs duckdb; pip install 'taskexp[parquet]'") from error
+        columns, rows = self.sheet()
+        types = {f"c{number}": _sql_type(cells) for number, cells in enumerate(zip(*rows, strict=True))}
+        types = types or dict.fromkeys((f"c{number}" for number in range(len(columns))), "VARCHAR")
+        named = ", ".join(f"{place} AS {_sql_name(name)}" for place, name in zip(types, columns, strict=True))
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".jsonl") as file:
-            file.write(self.to_jsonl())
+            for row in rows:
+                file.write(json.dumps(dict(zip(types, map(_sql_value, row, types.values()), strict=True))) + "\n")
             file.flush()
-            with duckdb.connect() as database:
-                source = database.read_json(file.name, format="newline_delimited", sample_size=-1)
-                source.write_parquet(os.fspath(path))
+            try:
+                with duckdb.connect() as database:
+                    source = database.read_json(file.name, format="newline_delimited", columns=types)
+                    source.project(named).write_parquet(os.fspath(path))
+            except duckdb.IOException as error:
+                raise OSError(f"{os.fspath(path)}: {error}") from error
+
+
+def _sql_type(cells: Sequence[Cell]) -> str:
+    """Choose the type of a column."""
+    kinds = {type(cell) for cell in cells if cell is not None}
+    if kinds == {bool}:
+        return "BOOLEAN"
+    if kinds == {datetime}:
+        return "TIMESTAMPTZ"
+    if kinds == {int} and all(abs(cell) < 1 << 63 for cell in cells if isinstance(cell, int)):
+        return "BIGINT"
+    return "DOUBLE" if kinds == {float} or kinds == {int, float} else "VARCHAR"
+
+
+def _sql_value(cell: Cell, kind: str) -> object:
+    if cell is None or (isinstance(cell, int) and kind != "VARCHAR"):
+        return cell
+    if isinstance(cell, float) and math.isfinite(cell) and kind == "DOUBLE":
+        return cell
+    return _valid(str(_text(cell)))  # "nan" is a number for SQL, and JSON has none
+
+
+def _sql_name(name: str) -> str:
+    quoted = _valid(name).replace('"', '""')
+    return f'"{quoted}"'
+
+
+def _valid(text: str) -> str:
+    """Write what stands for bytes that are no text as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _written(text: str, path: str | os.PathLike[str] | None) -> str:
