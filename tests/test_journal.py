@@ -418,8 +418,9 @@ def test_a_second_driver_is_refused_and_told_who_is_the_first(holder, tmp_path: 
     assert ran(tmp_path) == ["a"]
 
 
-def test_what_a_killed_driver_left_running_is_stopped_and_its_run_repeated(holder, tmp_path: Path, capsys):
+def test_what_a_killed_driver_left_running_is_stopped_and_its_run_repeated(holder, tmp_path, capsys, monkeypatch):
     process, marker = holder
+    monkeypatch.chdir(tmp_path)
     process.kill()
     process.wait()
     assert len(alive(marker)) == 1

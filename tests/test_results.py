@@ -7,6 +7,8 @@ import math
 import statistics
 import sys
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from hypothesis import strategies as st
 
 from taskexp import ArgumentTypeError, ArgumentValueError, JournalError, Results, Task, open_results
 from taskexp.plan.metric import checked_metric
+from taskexp.record import results as results_module
+from taskexp.record.journal.reader import RecordedRun
 from taskexp.record.metrics import Gauge
 
 PROGRAM = """
@@ -121,6 +125,15 @@ def test_a_metric_is_read_from_the_saved_logs_later(results: Results):
         row.log_path.with_suffix(".away").rename(row.log_path)
 
 
+def test_a_pattern_that_is_not_found_takes_the_old_value_of_its_name_away(tmp_path: Path):
+    task = Task(["sh", "-c", "echo v=$0"]).arg(None, ["3", "4"]).metric("v", r"v=(\w+)")
+    task.run(ostreams=[], use_tqdm=False, journal=tmp_path)
+    again = open_results(tmp_path).metric("v", r"w=(\d+)")
+    assert [row.metrics for row in again] == [{}, {}]
+    assert "v" not in again.columns
+    assert [row.metrics for row in again.metric("v", r"v=(\d+)")] == [{"v": 3.0}, {"v": 4.0}]
+
+
 # ---- rows
 
 
@@ -157,6 +170,41 @@ def test_what_has_no_value_comes_last_both_ways(tmp_path: Path):
     assert [row.params["--a"] for row in rows.sort("---a")] == ["x", 3, 1, None]
 
 
+def test_what_is_no_number_comes_last_both_ways(tmp_path: Path):
+    task = Task(["sh", "-c", "echo loss=$0"]).arg(None, ["3", "nan", "1", "x", "2"]).metric("loss", r"loss=(\w+)")
+    task.run(ostreams=[], use_tqdm=False, journal=tmp_path)
+    rows = open_results(tmp_path)
+    assert [row.params["arg1"] for row in rows.sort("loss")] == ["1", "2", "3", "nan", "x"]
+    assert [row.params["arg1"] for row in rows.sort("-loss")] == ["3", "2", "1", "nan", "x"]
+    assert (rows.best("loss").index, rows.best("loss", lowest=True).index) == (0, 2)
+
+
+def test_where_there_are_no_rows_every_column_is_there(results: Results):
+    none = results.filter({"status": "lost"})
+    assert list(none) == list(none.filter({"arg1": 10})) == list(none.sort("loss", "-arg1")) == []
+    assert none.best("loss") is none.best("loss", lowest=True) is None
+    assert list(none.group_by("arg1")) == list(none.group_by()) == []
+    assert none.to_jsonl() == none.group_by("arg1").to_jsonl() == ""
+    assert none.to_csv().splitlines() == [",".join(none.columns)]
+    assert none.group_by("arg1").to_csv() == "arg1,n\n"
+    assert none.to_pandas().empty
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda rows: rows.filter({"arg2": 1}),
+        lambda rows: rows.sort("arg1", "arg2"),
+        lambda rows: rows.group_by("arg2"),
+        lambda rows: rows.best("arg2"),
+    ],
+    ids=["filter", "sort", "group_by", "best"],
+)
+def test_a_column_that_is_mistyped_is_refused_where_there_are_rows(call, results: Results):
+    with pytest.raises(ArgumentValueError, match=r"there is no column 'arg2'; the columns are index, repeat, arg1"):
+        call(results.filter({"index": 0}))
+
+
 def test_best_is_the_largest_or_the_lowest_of_those_that_succeeded(results: Results):
     assert results.best("loss").index == 8
     assert results.best("loss", lowest=True).index == 0
@@ -188,6 +236,26 @@ def test_group_by_columns(results: Results):
         results.group_by("nothing")
 
 
+def test_group_by_has_a_metric_that_is_called_as_the_duration_is(tmp_path: Path):
+    task = Task(["sh", "-c", "echo duration=$0"]).arg(None, ["3000", "4000"]).repeat(2)
+    task.metric("duration", r"duration=(\w+)").run(ostreams=[], use_tqdm=False, journal=tmp_path, max_workers=2)
+    groups = list(open_results(tmp_path).group_by("arg1"))
+    assert [group.metrics["metric:duration"].mean for group in groups] == [3000, 4000]
+    assert all(0 < group.metrics["duration"].max < 1000 for group in groups)
+    columns = open_results(tmp_path).group_by("arg1").columns
+    assert [name for name in columns if "mean" in name] == ["metric:duration mean", "duration mean"]
+
+
+def test_group_by_tells_numbers_of_different_types_apart_and_nan_from_nothing_else(tmp_path: Path):
+    Task("true").arg("--x", [1, 1.0, True]).repeat(2).run(ostreams=[], use_tqdm=False, journal=tmp_path / "types")
+    groups = list(open_results(tmp_path / "types").group_by("--x"))
+    assert [(repr(group.key["--x"]), group.n) for group in groups] == [("1", 2), ("1.0", 2), ("True", 2)]
+    task = Task("true").arg("--x", [math.nan, 1.0, None]).repeat(3)
+    task.run(ostreams=[], use_tqdm=False, journal=tmp_path / "nan", max_workers=2)
+    groups = list(open_results(tmp_path / "nan").group_by())
+    assert [(repr(group.key["--x"]), group.n) for group in groups] == [("nan", 3), ("1.0", 3), ("None", 3)]
+
+
 # ---- on the way out
 
 
@@ -201,6 +269,15 @@ def test_csv_has_a_header_and_a_line_per_row(results: Results, tmp_path: Path):
     assert float(first["loss"]) == pytest.approx(10 / 3, abs=1e-3)
     assert (first["status"], first["returncode"], first["error"]) == ("succeeded", "0", "")
     assert Path(first["log_path"]).is_file()
+
+
+@pytest.mark.parametrize("cell", ["a\rb", "a\nb", "a\r\nb", '"', ",", " a "])
+def test_csv_can_be_read_back_whatever_stands_in_a_cell(cell: str, tmp_path: Path):
+    Task("true").arg("--t", [cell, "c"]).run(ostreams=[], use_tqdm=False, journal=tmp_path / "j")
+    text = open_results(tmp_path / "j").to_csv(tmp_path / "out.csv")
+    assert [row["--t"] for row in csv.DictReader(io.StringIO(text, newline=""))] == [cell, "c"]
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["--t"] for row in csv.DictReader(file)] == [cell, "c"]
 
 
 def test_json_lines_are_objects_and_strict_json(results: Results, tmp_path: Path):
@@ -253,6 +330,108 @@ def test_a_parquet_file_can_be_read_back(results: Results, tmp_path: Path):
     assert rows == [(row.params["arg1"], row.params["--amp"], row.metrics["loss"]) for row in results]
 
 
+def parquet(results: Results, path: Path) -> tuple[dict[str, str], list[dict[str, object]]]:
+    """Write a Parquet file and read it back: the types of the columns by name, and the rows."""
+    import duckdb
+
+    results.to_parquet(path)
+    with duckdb.connect() as database:
+        relation = database.read_parquet(str(path))
+        types = dict(zip(relation.columns, map(str, relation.types), strict=True))
+        return types, [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+
+
+def test_a_parquet_file_keeps_text_as_text_and_numbers_as_they_are(tmp_path: Path):
+    values = {
+        "day": "2024-01-01",
+        "time": "12:00:00",
+        "moment": "2024-01-01 12:00:00",
+        "uuid": "00000000-0000-0000-0000-000000000000",
+        "number": "007",
+        "huge": 10**30,
+        "large": 2**53 + 1,
+        "largest": 2**63 - 1,
+        "below": -(2**63) - 1,
+        "real": 0.1,
+        "switch": True,
+        "nothing": None,
+    }
+    task = Task("echo 'm=nan' 'k=inf'").metric("m", r"m=(\w+)").metric("k", r"k=(\w+)")
+    for name, value in values.items():
+        task.arg(name, [value])
+    task.run(ostreams=[], use_tqdm=False, journal=tmp_path / "j")
+    types, (row,) = parquet(open_results(tmp_path / "j"), tmp_path / "out.parquet")
+    expected = {**values, "huge": str(10**30), "below": str(-(2**63) - 1)}
+    assert {name: row[name] for name in values} == expected
+    assert {types[name] for name in ("day", "time", "moment", "uuid", "number", "huge", "below")} == {"VARCHAR"}
+    assert [types[name] for name in ("large", "real", "switch", "m", "index")] == [
+        *("BIGINT", "DOUBLE", "BOOLEAN", "DOUBLE", "BIGINT")
+    ]
+    assert types["start_time"].startswith("TIMESTAMP")
+    assert math.isnan(row["m"])
+    assert row["k"] == math.inf
+
+
+def test_a_parquet_column_of_many_kinds_is_text_and_one_of_numbers_is_real(tmp_path: Path):
+    Task("true").arg("--x", [1, "a", 2.5, None]).arg("--y", [1, 2.5]).run(
+        ostreams=[], use_tqdm=False, journal=tmp_path / "j", max_workers=2
+    )
+    types, rows = parquet(open_results(tmp_path / "j"), tmp_path / "out.parquet")
+    assert (types["--x"], types["--y"]) == ("VARCHAR", "DOUBLE")
+    assert [row["--x"] for row in rows[::2]] == ["1", "a", "2.5", None]
+    assert [row["--y"] for row in rows[:2]] == [1.0, 2.5]
+
+
+def test_a_parquet_file_escapes_what_is_no_text(tmp_path: Path):
+    Task("true").arg("--x\udcff", ["y\udcff", "z"]).run(ostreams=[], use_tqdm=False, journal=tmp_path / "j")
+    _, rows = parquet(open_results(tmp_path / "j"), tmp_path / "out.parquet")
+    assert [row["--x\\udcff"] for row in rows] == ["y\\udcff", "z"]
+
+
+def test_parquet_columns_whose_names_differ_in_case_alone_both_survive(tmp_path: Path):
+    Task("true").arg("-i", [1]).arg("-I", ["a"]).arg('"q"', [2]).run(
+        ostreams=[], use_tqdm=False, journal=tmp_path / "j"
+    )
+    results = open_results(tmp_path / "j")
+    types, (row,) = parquet(results, tmp_path / "out.parquet")
+    assert len(types) == len(results.columns)
+    assert [value for name, value in row.items() if name.lower().startswith("-i")] == [1, "a"]
+    assert row['"q"'] == 2
+
+
+def test_a_parquet_file_without_rows_has_the_columns(results: Results, tmp_path: Path):
+    none = results.filter({"status": "lost"})
+    types, rows = parquet(none, tmp_path / "out.parquet")
+    assert (list(types), rows) == (none.columns, [])
+
+
+def test_a_parquet_file_that_cannot_be_written_is_an_error_of_the_system(results: Results, tmp_path: Path):
+    with pytest.raises(OSError, match="nowhere"):
+        results.to_parquet(tmp_path / "nowhere" / "out.parquet")
+
+
+def test_a_table_fits_its_header_while_columns_appear(tmp_path: Path, monkeypatch):
+    Task("echo v=1").metric("v", r"v=(\d)").arg(None, [1]).run(ostreams=[], use_tqdm=False, journal=tmp_path)
+    (row,) = open_results(tmp_path)
+    looks = iter(range(100))
+
+    def read(*_: object, **__: object) -> Iterator[RecordedRun]:
+        more = {f"m{number}": 1.0 for number in range(next(looks))}  # at each look there is one more
+        return iter([replace(row, metrics=more), row])
+
+    monkeypatch.setattr(results_module, "read_runs", read)
+    results = open_results(tmp_path)
+    for _ in range(3):  # each table is of one look
+        lines = list(csv.reader(io.StringIO(results.to_csv())))
+        assert [len(line) for line in lines] == [len(lines[0])] * 3
+        assert len({line.count("|") for line in results.to_markdown().splitlines()}) == 1
+        objects = list(map(json.loads, results.to_jsonl().splitlines()))
+        assert [list(each) for each in objects] == [list(objects[0])] * 2
+        assert list(results.to_pandas()["v"].isna()) == [True, False]
+        _, rows = parquet(results, tmp_path / "out.parquet")
+        assert [row["v"] for row in rows] == [None, 1.0]
+
+
 @pytest.mark.parametrize(("call", "library"), [("to_pandas()", "pandas"), ("to_parquet('x')", "duckdb")])
 def test_a_library_that_is_missing_is_named_with_its_extra(call: str, library: str, folder: Path, tmp_path: Path):
     script = f"""
@@ -285,6 +464,22 @@ def test_results_can_be_read_while_the_sweep_runs(tmp_path: Path):
         gate.touch()
         thread.join()
     assert [row.index for row in results] == [0, 1]
+
+
+def test_results_of_a_relative_folder_stay_where_they_are(folder: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    results = open_results(folder.name).metric("again", r"loss=([\d.]+)")
+    monkeypatch.chdir(tmp_path)
+    assert [row.metrics["again"] == row.metrics["loss"] for row in results] == [True] * 12
+    assert {row.log_path.parent for row in results} == {folder / "logs"}
+
+
+def test_the_repr_of_results_names_their_folder_and_reads_nothing(tmp_path: Path):
+    Task("true").run(ostreams=[], use_tqdm=False, journal=tmp_path / "j")
+    results = open_results(tmp_path / "j")
+    views = [results, results.sort("index"), results.filter({"index": 0}), results.metric("m", "(x)")]
+    (tmp_path / "j").rename(tmp_path / "away")
+    assert [repr(view) for view in views] == [f"<Results of {tmp_path / 'j'}>"] * 4
 
 
 @pytest.mark.parametrize("what", ["nothing", "an empty folder", "a file"])

@@ -256,9 +256,11 @@ class Facade:
             sweep.turnstile.wait(lambda: sweep.stopped or (run.result is not None and not sweep.stopping))
             if not sweep.finished:
                 self._leave_if_interrupted()
+        if sweep.finished and run.claimed:  # a run after the end of the loop: whoever sees the last one ends the portal
+            sweep.turnstile.wait(lambda: run.left)
         with self._portal_lock:
             if sweep.finished and not sweep.load:
-                self._stop_portal()  # it was started again for a run after the end of the loop
+                self._stop_portal()
         if run.result is None:
             raise ExecutableStateError(f"the executable of index {run.point.index} has not run; call execute first")
         return run.result

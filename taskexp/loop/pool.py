@@ -159,7 +159,7 @@ class Pool:
             try:
                 self._owner.over(run, task)
             finally:
-                self._leave()
+                self._leave(run)
         else:
             self._resting[run] = task.get_loop().call_later(pause, self._wake, run)
             if run.unwanted or self._owner.refusal is not None:
@@ -183,8 +183,9 @@ class Pool:
             self._begin(run, self._owner.conclude(run), in_slot=False)
             return
         self._owner.drop(run, why)
-        self._leave()
+        self._leave(run)
 
-    def _leave(self) -> None:
+    def _leave(self, run: Run) -> None:
         with self._lock:
             self.load -= 1
+        run.left = True

@@ -49,6 +49,8 @@ class Run:
         """Whether it is to be stopped, or not started at all."""
         self.passed = False
         """Whether the loop's body is done with it."""
+        self.left = False
+        """Whether the pool has let go of it: it is over, and all that came of it is written."""
         self.counted = False
         """Whether the bar has counted it."""
         self.on_settled: list[Callable[[], object]] = []

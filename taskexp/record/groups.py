@@ -80,7 +80,7 @@ class Groups(Table):
 
     def sheet(self) -> Sheet:
         """Read the groups, with columns for what they agree in, for n, and for four measures per metric."""
-        groups = list(self)
+        groups = list(iter(self))
         metrics = list(dict.fromkeys(name for group in groups for name in group.metrics))
         columns = [*self._names, "n", *(f"{name} {measure}" for name in metrics for measure in _MEASURES)]
         return Sheet(columns, [[*group.key.values(), group.n, *_measured(group, metrics)] for group in groups])

@@ -70,7 +70,7 @@ class Results(Table):
     def __iter__(self) -> Iterator[RecordedRun]:
         return self._source()
 
-    def __len__(self) -> int:
+    def __len__(self) -> int:  # `list` asks for it, and would read everything twice: `list(iter(self))`
         return sum(1 for _ in self)
 
     def __repr__(self) -> str:
@@ -99,7 +99,7 @@ class Results(Table):
         keys = [self._sort_key(column) for column in columns]
 
         def ordered() -> Iterator[RecordedRun]:
-            rows = list(self)
+            rows = list(iter(self))
             for name, descending in reversed(keys):
                 with_value = [row for row in rows if not _is_nothing(cell_of(row, name))]
                 without = [row for row in rows if _is_nothing(cell_of(row, name))]
@@ -146,7 +146,7 @@ class Results(Table):
 
     def sheet(self) -> Sheet:
         """Read the rows, with columns for the index, the parameters, the metrics, and how each run went."""
-        rows = list(self)
+        rows = list(iter(self))
         getters = _getters(rows)
         return Sheet(list(getters), [[getter(row) for getter in getters.values()] for row in rows])
 
@@ -161,7 +161,7 @@ class Results(Table):
         return column, False
 
     def _check_columns(self, call: str, wanted: list[str]) -> None:
-        rows = list(self)
+        rows = list(iter(self))
         names = list(_getters(rows))
         for name in wanted:
             if rows and name not in names:  # where there are no rows, nobody knows
