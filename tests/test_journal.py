@@ -705,7 +705,7 @@ def test_killed_drivers_lose_nothing_and_repeat_nothing_that_is_recorded(tmp_pat
     script = Path(__file__).parent.parent / "benchmarks" / "crash.py"
     environ = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, script, "--kills", "40", "--seed", str(os.getpid())],
+        [sys.executable, script, "--kills", "20", "--seed", str(os.getpid())],
         capture_output=True,
         text=True,
         timeout=110,
@@ -713,4 +713,4 @@ def test_killed_drivers_lose_nothing_and_repeat_nothing_that_is_recorded(tmp_pat
         env=environ,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert int(re.search(r"drivers killed +(\d+)", done.stdout)[1]) >= 40
+    assert int(re.search(r"drivers killed +(\d+)", done.stdout)[1]) >= 20
