@@ -1,56 +1,27 @@
-"""TaskExp turns a parameter sweep of command lines into one loop."""
+"""TaskExp turns a parameter sweep of command lines into one loop.
 
-from taskexp.experiment import TaskSum
-from taskexp.loop.executable import AsyncTaskExecutable, TaskExecutable
-from taskexp.loop.loop import CompletedRuns, ExecutableLoop
-from taskexp.plan.point import Point
-from taskexp.record.groups import Fold, Group, Groups
-from taskexp.record.journal.reader import RecordedRun
-from taskexp.record.logfile import create_log_fd
-from taskexp.record.results import Results, open_results
-from taskexp.run.devices import cpu_slots, gpu_slots
-from taskexp.task import Task
-from taskexp.words.errors import (
-    ArgumentTypeError,
-    ArgumentValueError,
-    DeviceError,
-    ExecutableStateError,
-    JournalError,
-    MissingExtraError,
-    PointError,
-    PointIndexError,
-    RunFailed,
-    TaskExpError,
-)
-from taskexp.words.outcome import RunResult, Status
+The public names come from `taskexp.names` when the first of them is used: the command line starts without them.
+"""
 
-__all__ = [
-    "ArgumentTypeError",
-    "ArgumentValueError",
-    "AsyncTaskExecutable",
-    "CompletedRuns",
-    "DeviceError",
-    "ExecutableLoop",
-    "ExecutableStateError",
-    "Fold",
-    "Group",
-    "Groups",
-    "JournalError",
-    "MissingExtraError",
-    "Point",
-    "PointError",
-    "PointIndexError",
-    "RecordedRun",
-    "Results",
-    "RunFailed",
-    "RunResult",
-    "Status",
-    "Task",
-    "TaskExecutable",
-    "TaskExpError",
-    "TaskSum",
-    "cpu_slots",
-    "create_log_fd",
-    "gpu_slots",
-    "open_results",
-]
+TYPE_CHECKING = False  # as in `typing`, whose import alone takes its time
+
+if TYPE_CHECKING:
+    from taskexp.names import *  # noqa: F403 - its `__all__` is ours
+
+
+def __getattr__(name: str) -> object:
+    if name.startswith("_") and name != "__all__":
+        raise AttributeError(f"module 'taskexp' has no attribute {name!r}")
+    import taskexp.names as names  # not `from taskexp`, which would ask here for `names`
+
+    globals().update({public: getattr(names, public) for public in names.__all__}, __all__=names.__all__)
+    try:
+        return globals()[name]
+    except KeyError:
+        raise AttributeError(f"module 'taskexp' has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    import taskexp.names as names
+
+    return [*names.__all__]

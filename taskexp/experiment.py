@@ -62,6 +62,16 @@ class Experiment(ABC):
         visited = (points[route.index(step)] for step in range(route.step_count))
         return (point for point in visited if point.admitted())
 
+    def route(
+        self, order: Order = "loop", seed: int = 0, shard: tuple[int, int] | None = None, start: int = 0
+    ) -> Route:
+        """Return the way of a loop through the points, without running anything.
+
+        Step `i` of `range(route.first_step, route.step_count)` goes to the point `exp[route.index(i)]`, unless a `where`
+        drops it. The arguments are those of `executable_loop`.
+        """
+        return Route(self._points(), order, seed, start, shard)
+
     def __add__(self, other: "Experiment") -> "TaskSum":
         """Put another experiment behind this one: one loop, one bar, one index space."""
         return TaskSum((*self._specs(), *other._specs())) if isinstance(other, Experiment) else NotImplemented

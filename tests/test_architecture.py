@@ -13,7 +13,7 @@ import taskexp
 
 PACKAGE = Path(taskexp.__file__).parent
 FLOORS = ("words", "plan", "run", "record", "loop", "doors")
-DOORS = ("taskexp", "taskexp.__main__", "taskexp.experiment", "taskexp.task", "taskexp.cli")
+DOORS = ("taskexp", "taskexp.__main__", "taskexp.names", "taskexp.experiment", "taskexp.task", "taskexp.cli")
 
 PUBLIC_NAMES = [
     "ArgumentTypeError",

@@ -1,5 +1,6 @@
 """README: every Python block runs, and the tests are run by the command that it names."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -22,8 +23,9 @@ def test_blocks_of_a_section_run_one_after_the_other(section: str, tmp_path: Pat
     shutil.copy(ROOT / "tests" / "programs" / "benchmark_throughput.py", program)
     script = tmp_path / "section.py"
     script.write_text("\n".join(BLOCKS[section]))
+    environ = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}  # `python` is this one
     done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False, env=environ
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert ("taskexp: " in done.stderr) == (section in TELLING), done.stderr

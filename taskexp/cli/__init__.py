@@ -1,0 +1,1 @@
+"""Cli: the command line; the only place that parses arguments."""

@@ -1,0 +1,39 @@
+"""Resume: a sweep that was stopped goes on."""
+
+import argparse
+import os
+from pathlib import Path
+
+from taskexp.cli.arguments import add_folder_argument, add_loop_arguments, options_of
+from taskexp.cli.conduct import add_showing_arguments, conduct, showing_of
+from taskexp.cli.recall import recall, with_options
+from taskexp.cli.sweepfile import Table
+from taskexp.words.errors import JournalError
+
+EXAMPLE = """\
+  taskexp resume .taskexp/python-train.py-1a2b3c4d
+
+It runs as it was started; options that are given here count instead of those that were given then."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_folder_argument(parser)
+    add_showing_arguments(parser)
+    add_loop_arguments(parser)
+
+
+def main(namespace: argparse.Namespace) -> int:
+    """Go on with the sweep."""
+    return go_on(namespace, options_of(namespace))
+
+
+def go_on(namespace: argparse.Namespace, options: Table) -> int:
+    """Run what is left of a recorded sweep, in the folder that it was started in."""
+    folder = Path(namespace.folder).absolute()
+    sweep, cwd = recall(folder)
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        raise JournalError(f"{folder}: the sweep was started in {cwd}, which is not there: {error.strerror}") from error
+    return conduct(with_options(sweep, options), folder, showing_of(namespace))

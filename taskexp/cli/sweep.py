@@ -1,0 +1,204 @@
+"""Sweep: what a table asks for, as a task, the options of its loop, and the folder of its journal."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from taskexp.cli.sweepfile import Table
+from taskexp.plan.route import Route
+from taskexp.run.devices import gpu_slots
+from taskexp.task import Task
+from taskexp.words.errors import ArgumentTypeError, ArgumentValueError, TaskExpError
+
+JOURNALS = Path(".taskexp")
+"""Where the journals of sweeps are that were given no folder."""
+
+_EXECUTE = ("timeout", "idle_timeout", "grace")
+_LOOP = ("max_workers", "order", "seed", "start", "retries", "retry_on", "halt")
+_ROUTE = ("order", "seed", "start")
+_NAME_LENGTH = 32
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as it was asked for.
+
+    Args:
+        table: what was asked for; see `sweepfile`.
+        source: what errors name: the file, or the command line.
+        file: the sweep file, if there is one.
+    """
+
+    table: Table
+    source: str
+    file: Path | None = None
+
+    @cached_property
+    def task(self) -> Task:
+        """What is to be run. Raises ArgumentTypeError or ArgumentValueError, with the source."""
+        with self._told():
+            return _build(self.table)
+
+    @property
+    def options(self) -> Table:
+        """How it is to be run."""
+        return cast(Table, self.table.get("options", {}))
+
+    @property
+    def folder(self) -> Path:
+        """The journal's: the one that was asked for, or one that is named by the command or the file."""
+        if directory := self.options.get("dir"):
+            return Path(directory).absolute()
+        return Path.cwd() / JOURNALS / self._name()
+
+    @cached_property
+    def loop_options(self) -> Mapping[str, Any]:
+        """The arguments of `as_completed`."""
+        with self._told():
+            options = {name: self.options[name] for name in (*_LOOP, *_EXECUTE) if name in self.options}
+            options |= {"shard": self._shard(), "rerun": self.options.get("rerun")}
+            if slots := self._slots():
+                options["slots"] = slots
+                options.setdefault("max_workers", len(next(iter(slots.values()))))
+            return options
+
+    @cached_property
+    def route(self) -> Route:
+        """The points that its loop goes to, in order."""
+        options = {name: self.options[name] for name in _ROUTE if name in self.options}
+        with self._told():
+            return self.task.route(shard=self._shard(), **options)
+
+    def _name(self) -> str:
+        """Name the folder so that the same command, or the same file, finds it again."""
+        known_by = [str(self.file.absolute())] if self.file else [self.table["command"], self.table.get("shell", False)]
+        digest = hashlib.blake2b(repr(known_by).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+        return f"{self.file.stem if self.file else _slug(self.table['command'])}-{digest}"
+
+    def _shard(self) -> tuple[int, int] | None:
+        if (shard := self.options.get("shard")) is None:
+            return None
+        if (match := re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", shard, re.ASCII)) is None:
+            raise ArgumentValueError(f"shard={shard!r} is no part of a sweep; write K/N, part K of N from 1, as in 1/4")
+        part, parts = map(int, match.groups())
+        if not 1 <= part <= parts:
+            raise ArgumentValueError(f"shard={shard!r} is out of range; of N parts, K is 1 to N")
+        return part - 1, parts
+
+    def _slots(self) -> Mapping[str, Any]:
+        slots: dict[str, Any] = {}
+        if (gpus := self.options.get("gpus")) is not None:
+            slots |= gpu_slots() if gpus == "auto" else {"CUDA_VISIBLE_DEVICES": _listed(gpus)}
+        return slots | cast("dict[str, Any]", self.options.get("slots", {}))
+
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """Say in which file a mistake is; on the command line it is before everybody's eyes."""
+        try:
+            yield
+        except (ArgumentTypeError, ArgumentValueError) as error:
+            if self.file is None:
+                raise
+            raise type(error)(f"{self.source}: {error}") from error
+
+
+def _build(table: Table) -> Task:
+    """Make the task; loops in the order of the table's keys, those of the command first."""
+    stdin = table.get("stdin")
+    task = Task.from_command(
+        table["command"],
+        shell=table.get("shell", False),
+        cwd=table.get("cwd"),
+        stdin=None if stdin is None else Path(stdin),
+        secret_env=table.get("secret_env"),
+        live=table.get("live", False),
+    )
+    for key, value in table.items():
+        if (build := _BUILDERS.get(key)) is not None:
+            build(task, value)
+    return task
+
+
+def _add_fixed(task: Task, values: Table) -> None:
+    for key, value in values.items():
+        task.fixed(key, value)
+
+
+def _add_args(task: Task, values: Table) -> None:
+    for key, value in values.items():
+        task.arg(key, value)
+
+
+def _add_switches(task: Task, flags: list[Any]) -> None:
+    for flag in flags:
+        task.switch(flag)
+
+
+def _add_env(task: Task, values: Table) -> None:
+    for name, value in values.items():
+        task.env(name, [value] if isinstance(value, int | float) else value)
+
+
+def _add_zips(task: Task, zips: list[Any]) -> None:
+    for axes in zips:
+        if not isinstance(axes, dict):
+            raise ArgumentTypeError(f"zip: the axes are a table of lists, not {axes!r}; begin it with [[zip]]")
+        named = cast("dict[str, Any]", axes)
+        task.zip({key: value for key, value in named.items() if key != "env"}, env=named.get("env"))
+
+
+def _add_metrics(task: Task, metrics: Table) -> None:
+    for name, pattern in metrics.items():
+        if isinstance(pattern, dict):
+            said = _only(cast(Table, pattern), f"metrics: {name!r}", "pattern", "take")
+            task.metric(name, said.get("pattern"), take=said.get("take", "last"))  # type: ignore[arg-type]
+        else:
+            task.metric(name, pattern)
+
+
+def _add_repeat(task: Task, repeat: Any) -> None:
+    said = _only(repeat, "repeat", "n", "key") if isinstance(repeat, dict) else {"n": repeat}
+    task.repeat(said.get("n", 1), said.get("key"))
+
+
+def _add_sample(task: Task, sample: Any) -> None:
+    said = _only(sample, "sample", "n", "seed") if isinstance(sample, dict) else {"n": sample}
+    task.sample(said.get("n", 1), said.get("seed", 0))
+
+
+_BUILDERS: Mapping[str, Callable[[Task, Any], None]] = {
+    "fixed": _add_fixed,
+    "args": _add_args,
+    "switches": _add_switches,
+    "env": _add_env,
+    "zip": _add_zips,
+    "metrics": _add_metrics,
+    "repeat": _add_repeat,
+    "sample": _add_sample,
+}
+
+
+def _only(table: Table, where: str, *known: str) -> Table:
+    if strange := [name for name in table if name not in known]:
+        raise ArgumentValueError(f"{where}: {strange[0]!r} is not known; the keys are {', '.join(known)}")
+    return table
+
+
+def _listed(gpus: object) -> list[str]:
+    numbers = gpus.split(",") if isinstance(gpus, str) else cast("list[object]", gpus)
+    if not (listed := [str(number).strip() for number in numbers]) or "" in listed:
+        raise ArgumentValueError(f"gpus={gpus!r} names no GPUs; give 'auto' or a list such as 0,1")
+    return listed
+
+
+def _slug(command: str) -> str:
+    """Make a name for a folder of the first words of a command, up to its first option."""
+    words = re.split(r"\s+-", command, maxsplit=1)[0]
+    names = [os.path.basename(word.rstrip("/")) for word in words.split()]
+    return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(names))[:_NAME_LENGTH].strip("-.") or "sweep"

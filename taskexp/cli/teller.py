@@ -1,0 +1,72 @@
+"""Teller: what is said of a run when it has ended; a failure with the last of its lines."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from taskexp.loop.executable import TaskExecutable
+from taskexp.words.outcome import RunResult, Status
+from taskexp.words.printing import printable, seconds_text
+
+LINES = 5
+"""How many of a failed run's last lines are shown."""
+
+_TAIL_BYTES = 1 << 13
+_RED, _PLAIN = "\x1b[31m", "\x1b[0m"
+
+
+class Teller:
+    """Tells of runs as they end.
+
+    Args:
+        notify: says a line to the user.
+        colour: whether failures are red.
+        tells_all: whether runs that succeeded are told, too.
+    """
+
+    def __init__(self, notify: Callable[[str], object], *, colour: bool, tells_all: bool) -> None:
+        self._notify = notify
+        self._colour = colour
+        self._tells_all = tells_all
+
+    def tell(self, executable: TaskExecutable, number: int, of: int) -> None:
+        """Say how a run ended.
+
+        Args:
+            executable: the run.
+            number: how many have ended, this one included.
+            of: how many there are.
+        """
+        result = executable.result
+        is_failure = result.status not in (Status.succeeded, Status.interrupted)
+        if not (is_failure or self._tells_all):
+            return
+        place = f"[{number}/{of}] " if self._tells_all else ""
+        line = f"{place}index {result.index}: {_ending(result)}: {executable.label}"
+        self._notify("\n".join([self._red(line) if is_failure else line, *(_last_lines(executable) if is_failure else ())]))
+
+    def _red(self, line: str) -> str:
+        return f"{_RED}{line}{_PLAIN}" if self._colour else line
+
+
+def _ending(result: RunResult) -> str:
+    return f"{printable(result.describe())} after {seconds_text(result.duration.total_seconds())}"
+
+
+def _last_lines(executable: TaskExecutable) -> list[str]:
+    """Read the last lines of a run's log, free of what would move the cursor."""
+    path = executable.log_path
+    if path is None:
+        return []
+    text = _read_tail(path).decode("utf-8", "replace").replace("\r\n", "\n")
+    lines = [line.rpartition("\r")[2] for line in text.rstrip().split("\n")]
+    return [f"    {printable(line)}" for line in lines[-LINES:] if line.strip()]
+
+
+def _read_tail(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _TAIL_BYTES))
+            return file.read()
+    except OSError:  # it did not start, and has no log
+        return b""
