@@ -15,7 +15,7 @@ from taskexp.loop.loop import CompletedRuns
 from taskexp.record.journal.glance import count_runs
 from taskexp.record.results import open_results
 from taskexp.run.outlet import terminal_device
-from taskexp.run.screen import terminal_size
+from taskexp.run.cells import terminal_size
 from taskexp.words.counting import counted
 from taskexp.words.errors import JournalError
 from taskexp.words.outcome import Status

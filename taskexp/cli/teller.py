@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from taskexp.loop.executable import TaskExecutable
+from taskexp.run.board import age_text
+from taskexp.run.cells import single_row
 from taskexp.words.outcome import RunResult, Status
-from taskexp.words.printing import printable, seconds_text
 
 LINES = 5
 """How many of a failed run's last lines are shown."""
@@ -49,7 +50,7 @@ class Teller:
 
 
 def _ending(result: RunResult) -> str:
-    return f"{printable(result.describe())} after {seconds_text(result.duration.total_seconds())}"
+    return f"{single_row(result.describe())} after {age_text(result.duration.total_seconds())}"
 
 
 def _last_lines(executable: TaskExecutable) -> list[str]:
@@ -58,8 +59,8 @@ def _last_lines(executable: TaskExecutable) -> list[str]:
     if path is None:
         return []
     text = _read_tail(path).decode("utf-8", "replace").replace("\r\n", "\n")
-    lines = [line.rpartition("\r")[2] for line in text.rstrip().split("\n")]
-    return [f"    {printable(line)}" for line in lines[-LINES:] if line.strip()]
+    lines = [single_row(line.rpartition("\r")[2]) for line in text.rstrip().split("\n")]
+    return [f"    {line}" for line in lines[-LINES:] if line.strip()]
 
 
 def _read_tail(path: Path) -> bytes:
