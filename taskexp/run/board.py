@@ -7,7 +7,6 @@ the rows are drawn: a run that prints a gigabyte pays for copying a few KiB per 
 
 import codecs
 import os
-import re
 import time
 from collections.abc import Callable
 
@@ -56,7 +55,7 @@ class RunRow:
         r"""Return the last line that shows anything, finished or not; of a line redrawn with `\r`, its last state."""
         for stream in (self._newest, *STREAM_NAMES):
             text = codecs.getincrementaldecoder("utf-8")("replace").decode(self._kept[stream])  # half a letter waits
-            for state in reversed(re.split(r"[\r\n]", text)):
+            for state in reversed(text.replace("\r", "\n").split("\n")):
                 if line := single_row(state).strip():
                     return line
         return ""
