@@ -101,6 +101,7 @@ class Experiment(ABC):
         halt: str | None = None,
         journal: str | os.PathLike[str] | None = None,
         rerun: str | Iterable[str] | None = None,
+        show_runs: bool = False,
     ) -> ExecutableLoop:
         """Make the loop that hands out each point as an executable, for `for` and for `async for`.
 
@@ -131,6 +132,8 @@ class Experiment(ABC):
                 not run again: a sweep that was stopped goes on where it was. None records nothing.
             rerun: which runs that the journal knows run again: statuses, one or a list, or "all". None is all but
                 "succeeded". What had not come to its end runs again in any case.
+            show_runs: under the bar, on a terminal, a row for each running command: its index, its age, what tells it
+                from the others, and the newest line of its output.
 
         Raises:
             ArgumentTypeError, ArgumentValueError: an argument makes no sense; nothing was started.
@@ -138,7 +141,8 @@ class Experiment(ABC):
         """
         route = Route(self._points(), order, seed, start, shard)
         return ExecutableLoop(
-            route, _options(route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun)
+            route,
+            _options(route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs),
         )
 
     def as_completed(
@@ -163,6 +167,7 @@ class Experiment(ABC):
         halt: str | None = None,
         journal: str | os.PathLike[str] | None = None,
         rerun: str | Iterable[str] | None = None,
+        show_runs: bool = False,
     ) -> CompletedRuns:
         """Run every point and hand out each executable when its run is over, in order of completion.
 
@@ -171,7 +176,9 @@ class Experiment(ABC):
         of `executable_loop` and of `TaskExecutable.execute`; here `timeout` is None, no limit, by default.
         """
         route = Route(self._points(), order, seed, start, shard)
-        options = _options(route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun)
+        options = _options(
+            route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs
+        )
         return CompletedRuns(route, options, execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check))
 
     def run(
@@ -196,13 +203,16 @@ class Experiment(ABC):
         halt: str | None = None,
         journal: str | os.PathLike[str] | None = None,
         rerun: str | Iterable[str] | None = None,
+        show_runs: bool = False,
     ) -> list[RunResult]:
         """Run every point; returns the results in the order of their indices. See `as_completed`.
 
         With a journal, the recorded results of the runs that it knows are among them.
         """
         route = Route(self._points(), order, seed, start, shard)
-        options = _options(route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun)
+        options = _options(
+            route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs
+        )
         execute = execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check)
         with CompletedRuns(route, options, execute, lists_recorded=True) as completed:
             results = [executable.result for executable in completed]
@@ -237,6 +247,7 @@ def _options(
     halt: object,
     journal: object,
     rerun: object,
+    show_runs: bool,
 ) -> LoopOptions:
     """Check what is said to a loop."""
     environs = checked_slots(slots, route.points.variables)
@@ -244,4 +255,5 @@ def _options(
     if rerun is not None and journal is None:
         raise ArgumentValueError("rerun without a journal has no effect; give journal='build/sweep'")
     again = checked_rerun(rerun)
-    return LoopOptions(use_tqdm, max_workers, output, environs, retry, until, checked_folder(journal), again)
+    folder = checked_folder(journal)
+    return LoopOptions(use_tqdm, max_workers, output, environs, retry, until, folder, again, show_runs)

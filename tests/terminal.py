@@ -59,6 +59,11 @@ class Terminal:
     def text(self) -> str:
         return "\n".join(self.rows)
 
+    def resize(self, columns: int, rows: int) -> None:
+        """Resize the window; the program gets SIGWINCH. This emulator cuts rows off where others wrap them."""
+        self._screen.resize(rows, columns)
+        ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
     def type(self, text: str) -> None:
         """Type as a person does: "\\x03" is Ctrl-C."""
         os.write(self._master, text.encode())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 from taskexp.loop.facade import Facade
@@ -34,6 +35,24 @@ class Executable:
     def index(self) -> int:
         """The place in the full grid, from 0."""
         return self._run.point.index
+
+    @property
+    def id(self) -> str:
+        """The point's `id`: a short hash of its content, by which a journal knows it."""
+        return self._run.point.id
+
+    @property
+    def label(self) -> str:
+        """What tells its command from the others of the sweep, as one line such as `--lr 0.1 --seed 2`."""
+        return self._run.point.label
+
+    @property
+    def log_path(self) -> Path | None:
+        """The file that the output of its last attempt is recorded in, an absolute path.
+
+        None without a journal, and before the first attempt begins.
+        """
+        return self._run.log_path
 
     @property
     def argv(self) -> list[str]:

@@ -18,7 +18,7 @@ from taskexp.loop.run import Run
 from taskexp.loop.sweep import Sweep
 from taskexp.plan.route import Route
 from taskexp.run.local import LocalEngine
-from taskexp.words.errors import ExecutableStateError, RunFailed
+from taskexp.words.errors import ArgumentTypeError, ExecutableStateError, RunFailed
 from taskexp.words.outcome import RunResult, Status
 
 
@@ -102,6 +102,23 @@ class Loop(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def notify(self, line: str) -> None:
+        """Say a line to the user on stderr, above the bar; what is printed there directly would tear it.
+
+        While the loop goes on, this does not wait until the line is written.
+
+        Args:
+            line: a text without a final newline.
+
+        Raises:
+            ArgumentTypeError: it is no str.
+        """
+        if not isinstance(line, str):
+            raise ArgumentTypeError(f"notify takes a str, not {type(line).__name__} ({line!r})")
+        outlets = self._sweep.outlets
+        # After the loop nobody waits for our threads, and a program that ends would leave the line unsaid.
+        (outlets.notify_now if self._sweep.finished else outlets.notify)(line)
 
     def close(self) -> None:
         """Stop every run that is going on (SIGTERM, grace, SIGKILL) and give everything back.

@@ -35,6 +35,7 @@ class LoopOptions:
         halt: when to give up; None is never.
         journal: the folder where runs are recorded; None is nowhere.
         rerun: which recorded runs run again.
+        show_runs: whether the runs that go on have rows under the bar, on a terminal.
     """
 
     use_tqdm: bool
@@ -45,6 +46,7 @@ class LoopOptions:
     halt: Halt | None
     journal: Path | None = None
     rerun: Rerun = DEFAULT
+    show_runs: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "max_workers", checked_int(self.max_workers, "max_workers"))

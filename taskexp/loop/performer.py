@@ -79,6 +79,7 @@ class Performer:
     ) -> Ending:
         output = self._open_output(run)
         output.begin_attempt([record.log] if record.log else [], [record.metrics] if record.metrics else [])
+        output.row = run.row
         try:
             command = run.point.command
         except PointError as error:

@@ -157,7 +157,7 @@ class Recorder:
         except BaseException:
             answer.dispose(_close_log)
             raise
-        run.attempt_number = begun.number
+        run.attempt_number, run.log_path = begun.number, begun.log
         return Record(begun, Log(begun.descriptor, self._executor), metrics)
 
     async def end(self, run: Run, record: Record, result: RunResult, hurried: Callable[[], bool]) -> None:

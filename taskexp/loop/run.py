@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 
 from taskexp.loop.options import ExecuteOptions
 from taskexp.plan.command import quote
 from taskexp.plan.point import Point
+from taskexp.run.board import RunRow
 from taskexp.run.engine import Attempt
 from taskexp.run.output import RunOutput
 from taskexp.run.taps import Lane
@@ -39,6 +41,10 @@ class Run:
         """The slot of its last attempt."""
         self.output: RunOutput | None = None
         """Where the output of its attempts goes, once the first has begun."""
+        self.row: RunRow | None = None
+        """The row that shows its attempt while that goes on, where runs are shown."""
+        self.log_path: Path | None = None
+        """Where the output of its last attempt is recorded; None without a journal."""
         self.latest: RunResult | None = None
         """How its last attempt ended."""
         self.result: RunResult | None = None

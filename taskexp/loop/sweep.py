@@ -99,7 +99,7 @@ class Sweep:
         options = self.options
         for warning in self.recorder.warnings:
             self.outlets.notify(f"taskexp: {warning}")
-        self.tally.begin(shown=options.use_tqdm)
+        self.tally.begin(shown=options.use_tqdm, shows_runs=options.show_runs)
         if options.width < options.max_workers:
             slots = "there is 1 slot" if options.width == 1 else f"there are {options.width} slots"
             self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {options.width} at a time")
@@ -293,9 +293,10 @@ class Sweep:
     async def attempt(self, run: Run, slot: int) -> float | None:
         """Take a run through one attempt; see `Owner`."""
         devices = self._slots.environ(slot)
-        result = await self._performer.perform(
-            run, slot, devices, lambda: self.stopping or run.unwanted, partial(self._pool.vacate, run)
-        )
+        with self.tally.showing(run, slot):
+            result = await self._performer.perform(
+                run, slot, devices, lambda: self.stopping or run.unwanted, partial(self._pool.vacate, run)
+            )
         if (pause := self._pause_after(run, result)) is not None:
             self.tally.retry()
             return pause

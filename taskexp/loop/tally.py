@@ -1,5 +1,8 @@
 """Tally: what a sweep counts; the bar while it goes on, the summary at its end, and when it is time to halt."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from taskexp.loop.halt import Halt
 from taskexp.loop.run import Run
 from taskexp.loop.summary import Summary
@@ -29,9 +32,22 @@ class Tally:
         self.halted: Halt | None = None
         """The policy by which the sweep gave up, once it has."""
 
-    def begin(self, *, shown: bool) -> None:
-        """Begin to show the counts, where a bar was asked for."""
-        self.progress = self._make_progress(shown=shown)
+    def begin(self, *, shown: bool, shows_runs: bool) -> None:
+        """Begin to show the counts, where a bar was asked for, and the runs that go on."""
+        self.progress = self._make_progress(shown=shown, shows_runs=shows_runs)
+
+    @contextmanager
+    def showing(self, run: Run, slot: int) -> Generator[None, None, None]:
+        """Show an attempt of a run while it goes on, where runs are shown."""
+        if (board := self.progress.board) is None:
+            yield
+            return
+        run.row = row = board.open_row(slot, run.point.index, run.point.label)
+        try:
+            yield
+        finally:
+            run.row = None
+            board.close_row(row)
 
     def drop(self, number: int) -> None:
         """Count points that `where` did not let through."""
@@ -74,5 +90,6 @@ class Tally:
         if (text := self._summary.text(self.halted, not_run)) is not None:
             self._outlets.notify(text)
 
-    def _make_progress(self, *, shown: bool) -> Progress:
-        return Progress(self._outlets, self._route.step_count, self._route.first_step, shown=shown)
+    def _make_progress(self, *, shown: bool, shows_runs: bool = False) -> Progress:
+        route = self._route
+        return Progress(self._outlets, route.step_count, route.first_step, shown=shown, shows_runs=shows_runs)

@@ -219,6 +219,8 @@ class Interrupt:
 class _Question:
     """Asks on the terminal whether to exit, until there is an answer or nobody wants it any more."""
 
+    takes_answer = True
+
     def __init__(self, outlets: Outlets, answered: Callable[[bool], None]) -> None:
         self.stream: IO[str] = sys.stderr
         self._outlet: Outlet = outlets.of(self.stream)
@@ -234,14 +236,9 @@ class _Question:
         """Take the question back; nobody is called any more."""
         self._wanted = False
 
-    def draw(self) -> None:
-        """Write the question on the last row."""
-        self.stream.write("\r\x1b[2K" + QUESTION)
-        self.stream.flush()
-
-    def finish(self) -> None:
-        """Leave the row."""
-        self.stream.write("\n")
+    def rows(self, columns: int, lines: int) -> list[str]:
+        """Write the question."""
+        return [QUESTION]
 
     def _ask(self) -> None:
         screen, strand = self._outlet.screen, self._outlet.strand

@@ -162,6 +162,12 @@ class Outlets:
             outlet = self.of(stderr)
             outlet.strand.put(lambda: outlet.say(line + "\n"))
 
+    def notify_now(self, line: str) -> None:
+        """Say a line to the user on stderr, and return when it is written."""
+        if (stderr := sys.stderr) is not None:
+            outlet = self.of(stderr)
+            outlet.strand.perform(lambda: outlet.say(line + "\n"))
+
     def _place(self, stream: IO[Any]) -> tuple[Strand, Screen | None]:
         device = terminal_device(stream)
         if device is None:

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from taskexp.run.board import RunRow
 from taskexp.run.lines import TextLines
 from taskexp.run.outlet import Outlet
 from taskexp.run.strand import Job, Strand
@@ -41,6 +42,8 @@ class RunOutput:
         self.strands = _strands_of(raw, text)
         self.tail: Tail | None = None
         """Keeps the last of the output, if anybody wants it."""
+        self.row: RunRow | None = None
+        """Shows the newest line of the attempt, where runs are shown."""
         self.empty = True
 
     def begin_attempt(self, raw: Sequence[RawTap], text: Sequence[TextTap]) -> None:
@@ -55,6 +58,8 @@ class RunOutput:
         self.empty = False
         if self.tail is not None:
             self.tail.push(chunk)
+        if self.row is not None:
+            self.row.push(stream, chunk)
         for raw_tap in self._raw:
             raw_tap.push(stream, chunk)
         if self._text:

@@ -2,11 +2,11 @@ r"""Progress: how far the sweep is, as tqdm's bar. The only place that knows tqd
 
 The bar counts finished runs and skipped points, and names what did not succeed. On a terminal it holds
 the last row, in a notebook it is tqdm's widget, elsewhere it is a plain line now and then (no `\r`),
-always with a last one. A bar that cannot be shown is switched off; it never ends the sweep.
+always with a last one. A bar that cannot be shown is switched off; it never ends the sweep. On a terminal
+the board of the runs that go on may stand below it.
 """
 
 import os
-import shutil
 import sys
 import threading
 import time
@@ -16,12 +16,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Protocol, TextIO
 
+from taskexp.run.board import Board, may_colour
 from taskexp.run.outlet import Outlet, Outlets
 from taskexp.run.screen import Screen
 from taskexp.words.outcome import Status
 
 REDRAW_SECONDS = 0.1
 PLAIN_SECONDS = 30.0
+
+ECHO_CELLS = 3
+"""What stays free at the end of the bar's row: the `^C` that a terminal echoes must not wrap it."""
+
+FREE_ROWS = 2
+"""How many rows of the terminal stay free of the bar and its board, for the last lines that were written."""
 
 
 class Progress:
@@ -32,9 +39,10 @@ class Progress:
         total: the number of points.
         initial: how many of them lie before the start.
         shown: whether there is a bar at all.
+        shows_runs: whether a board stands below it, on a terminal.
     """
 
-    def __init__(self, outlets: Outlets, total: int, initial: int, *, shown: bool) -> None:
+    def __init__(self, outlets: Outlets, total: int, initial: int, *, shown: bool, shows_runs: bool = False) -> None:
         self.total = total
         self._initial = initial
         self.done = initial
@@ -47,8 +55,12 @@ class Progress:
         self._draw_waits = False
         self._outlet: Outlet | None = None
         self._display: _Display | None = None
+        self.board: Board | None = None
+        """The rows of the runs that go on, where they are shown."""
         if shown and sys.stderr is not None:
             self._outlet = outlets.of(sys.stderr)
+            if shows_runs and _screen_of(self._outlet) is not None:
+                self.board = Board(self.refresh, is_coloured=may_colour())
             self._outlet.strand.put(self._open)
 
     def advance(self, number: int = 1) -> None:
@@ -103,8 +115,8 @@ class Progress:
         stderr, outlet = sys.stderr, self._outlet
         if (notebook := _notebook_bar()) is not None:
             self._display = _Widget(notebook, self._meter)
-        elif outlet is not None and outlet.screen is not None and os.environ.get("TERM") != "dumb":
-            self._display = _LastRow(outlet.screen, stderr, self._meter)
+        elif outlet is not None and (screen := _screen_of(outlet)) is not None:
+            self._display = _LastRows(screen, _BarRows(stderr, self._meter, self.board))
         else:
             self._display = _PlainLines(stderr, self._meter)
 
@@ -168,11 +180,11 @@ class _Display(Protocol):
     def finish(self) -> None: ...
 
 
-class _LastRow:
-    """The bar as the last row of a terminal."""
+class _LastRows:
+    """The bar at the bottom of a terminal."""
 
-    def __init__(self, screen: Screen, stderr: TextIO, meter: Callable[[], Meter]) -> None:
-        self._footer = _BarRow(stderr, meter)
+    def __init__(self, screen: Screen, footer: "_BarRows") -> None:
+        self._footer = footer
         self._screen = screen
         self._shown = False
 
@@ -187,21 +199,29 @@ class _LastRow:
         self._screen.release(self._footer)
 
 
-class _BarRow:
-    def __init__(self, stream: IO[str], meter: Callable[[], Meter]) -> None:
+class _BarRows:
+    """The bar, and below it the board if there is one."""
+
+    takes_answer = False
+
+    def __init__(self, stream: IO[str], meter: Callable[[], Meter], board: Board | None) -> None:
         self.stream = stream
         self._meter = meter
-        self._ascii_only = not (getattr(stream, "encoding", None) or "").lower().startswith("utf")
+        self._board = board
+        self._encoding = getattr(stream, "encoding", None) or "ascii"
+        self._ascii_only = not self._encoding.lower().startswith("utf")
 
-    def draw(self) -> None:
-        columns = shutil.get_terminal_size().columns - 1
-        self.stream.write("\r\x1b[2K" + self._meter().line(columns, ascii_only=self._ascii_only)[:columns])
-        self.stream.flush()
+    def rows(self, columns: int, lines: int) -> list[str]:
+        """Write the bar, which leaves room for the `^C` that the terminal may put on it, and the board."""
+        room = max(columns - ECHO_CELLS, 1)
+        bar = self._meter().line(room, ascii_only=self._ascii_only)[:room]
+        if self._board is None:
+            return [bar]
+        return [bar, *map(self._encodable, self._board.rows(columns - 1, lines - 1 - FREE_ROWS))]
 
-    def finish(self) -> None:
-        self.draw()
-        self.stream.write("\n")
-        self.stream.flush()
+    def _encodable(self, row: str) -> str:
+        """Put a `?` for what the stream would write as several characters, which no row has room for."""
+        return row.encode(self._encoding, "replace").decode(self._encoding) if self._ascii_only else row
 
 
 class _PlainLines:
@@ -242,6 +262,11 @@ class _Widget:
     def finish(self) -> None:
         self.draw()
         self._bar.close()
+
+
+def _screen_of(outlet: Outlet) -> Screen | None:
+    """Return the terminal that the bar can hold the last rows of."""
+    return None if os.environ.get("TERM") == "dumb" else outlet.screen
 
 
 def _notebook_bar() -> type[Any] | None:

@@ -1,32 +1,37 @@
 r"""Screen: one terminal, shared by the bar, the question of Ctrl-C and the lines of the runs.
 
-The bar or the question is the footer, the last row. Lines are written above it: the footer is erased,
-the lines go out, the footer is drawn again. A line that has no end yet (a prompt, a program's own
+The bar with its rows, or the question, is the footer, the last rows. Lines are written above it: the footer
+is erased, the lines go out, the footer is drawn again. A line that has no end yet (a prompt, a program's own
 progress redrawn with `\r`) is shown on the row above the footer and brought up to date in place.
 Everything here runs on the terminal's one strand, so nothing tears.
+
+The cursor rests on the first cell of the footer. When the window is made narrower, most terminals wrap the rows
+again and some cut them off; the first cell stays the first cell in both, and all that is ours lies behind it.
 """
 
-import re
-import shutil
+import os
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import IO, Protocol
 
-_ERASE_ROW = "\r\x1b[2K"
-_ROW_UP = "\x1b[1A"
-_ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-_])|[\x00-\x08\x0a-\x1f\x7f]")
+from taskexp.run.cells import count_cells, cut, terminal_size, visible
+
+_ERASE_BELOW = "\x1b[J"
+_NEXT_ROW = "\x1b[K\r\n"
+# A row that is wider than we know (the window has just become narrower, a letter is new to us) must not wrap.
+_WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 
 
 class Footer(Protocol):
-    """Something that holds the last row of the terminal."""
+    """Something that holds the last rows of the terminal."""
 
     stream: IO[str]
+    takes_answer: bool
+    """Whether the cursor stands behind it, where an answer is typed; it has one row then."""
 
-    def draw(self) -> None:
-        """Write yourself at the beginning of the row, with no newline."""
-        ...
-
-    def finish(self) -> None:
-        """Write your last state and end the row."""
+    def rows(self, columns: int, lines: int) -> Sequence[str]:
+        """Write yourself, at least one row, for a terminal of that size; the first row stays when you are released."""
         ...
 
 
@@ -36,8 +41,12 @@ class Screen:
     def __init__(self) -> None:
         self._footers: list[Footer] = []
         self._footer_stream: IO[str] = sys.stderr  # the footer's own: a body may replace sys.stderr meanwhile
+        self._drawn = _Drawing("", 0, os.terminal_size((0, 0)))
+        self._passed_cells = 0
+        """How many cells of the footer the cursor has passed: it stands behind a question, before anything else."""
         self._open_line = ""
-        self._open_shown = False
+        self._open_cells = 0
+        """How many cells of the open line are shown on the row above the footer; none is no such row."""
 
     def write(self, stream: IO[str], text: str) -> None:
         """Write text above the footer; an unfinished last line stays open and can be redrawn."""
@@ -52,84 +61,124 @@ class Screen:
         stream.write(lines + newline)
         self._show_open_line(stream)
         stream.flush()
-        self._footers[-1].draw()
+        self._draw_again()
 
     @property
     def at_line_start(self) -> bool:
         """Whether nothing stands on the row that the next text goes to."""
-        return not _visible(self._open_line)
+        return not visible(self._open_line)
 
     def show(self, footer: Footer) -> None:
-        """Let `footer` hold the last row, in front of the one that holds it now."""
+        """Let `footer` hold the last rows, in front of the one that holds them now."""
         self._footer_stream = footer.stream
-        if self._footers:
-            self._erase_footer()
-        elif _visible(self._open_line):
-            self._footer_stream.write("\n")
-            self._open_shown = True
+        if not self._footers and (cells := count_cells(visible(self._open_line))):
+            self._put("\n")
+            self._open_cells = cells
         self._footers.append(footer)
-        footer.draw()
+        self._draw()
 
     def hide(self, footer: Footer) -> None:
         """Take `footer` away; the one behind it is drawn again."""
         if footer not in self._footers:
             return
-        self._erase_footer()
         self._footers.remove(footer)
         if self._footers:
-            self._footers[-1].draw()
-        elif self._open_shown:
-            self._open_shown = False
-            self._footer_stream.write(_ROW_UP + _ERASE_ROW + self._open_line)
-        self._footer_stream.flush()
+            self._draw()
+        elif self._open_cells:
+            self._erase()
+            self._put(self._open_line)
+        else:
+            self._put(self._way_back() + _ERASE_BELOW)
 
     def leave_row(self, footer: Footer) -> None:
         """Take `footer` away where the cursor has already gone on to the next row."""
         if footer in self._footers:
             self._footers.remove(footer)
-            self._open_shown = False
+            self._open_cells = self._passed_cells = 0
             if self._footers:
-                self._footers[-1].draw()
+                self._draw()
 
     def release(self, footer: Footer) -> None:
-        """Leave `footer` standing as a finished row, and hold the last row no longer."""
+        """Leave the first row of `footer` standing, and hold the last rows no longer."""
         if footer not in self._footers:
             return
-        self._erase_footer()
         self._footers.remove(footer)
-        footer.finish()
-        self._open_line, self._open_shown = "", False
+        first_row = footer.rows(*terminal_size(footer.stream))[0]
+        self._put(self._way_back() + first_row + _ERASE_BELOW + "\n")
+        self._open_line, self._open_cells = "", 0
         if self._footers:
-            self._footers[-1].draw()
+            self._draw()
 
     def refresh(self, footer: Footer) -> None:
-        """Draw `footer` again if it holds the last row."""
+        """Draw `footer` again if it holds the last rows."""
         if self._footers and self._footers[-1] is footer:
-            footer.draw()
+            self._draw()
+
+    def _draw(self) -> None:
+        """Draw the footer that is in front over whatever stands there, in one piece and erasing nothing first."""
+        footer = self._footers[-1]
+        self._footer_stream = footer.stream
+        size = terminal_size(footer.stream)
+        rows = footer.rows(*size)
+        passed_cells = count_cells(visible(rows[0])) if footer.takes_answer else 0
+        self._drawn = _Drawing(_written(rows, stays=footer.takes_answer), passed_cells, size)
+        self._put(self._way_back() + self._drawn.text)
+        self._passed_cells = passed_cells
+
+    def _draw_again(self) -> None:
+        """Draw below lines that were written, as it was: a program that floods pays for no new layout per line."""
+        if self._drawn.size != terminal_size(self._footer_stream):
+            self._draw()
+            return
+        self._put(self._drawn.text)
+        self._passed_cells = self._drawn.passed_cells
 
     def _erase(self) -> None:
-        self._erase_footer()
-        if self._open_shown:
-            self._footer_stream.write(_ROW_UP + _ERASE_ROW)
-            self._footer_stream.flush()
-            self._open_shown = False
+        """Erase the footer and the open line above it."""
+        way = self._way_back()
+        if self._open_cells:
+            way += f"\x1b[{self._rows_of(self._open_cells)}A"
+        self._put(way + _ERASE_BELOW)
+        self._open_cells = 0
 
-    def _erase_footer(self) -> None:
-        self._footer_stream.write(_ERASE_ROW)
+    def _way_back(self) -> str:
+        """Return what moves the cursor to the first cell of the footer."""
+        up = self._rows_of(self._passed_cells) - 1
+        self._passed_cells = 0
+        return f"\r\x1b[{up}A" if up > 0 else "\r"
+
+    def _rows_of(self, cells: int) -> int:
+        """Tell how many rows so many cells take; what was one row once may have been wrapped by a narrower window."""
+        return -(-cells // terminal_size(self._footer_stream).columns)
+
+    def _put(self, text: str) -> None:
+        self._footer_stream.write(text)
         self._footer_stream.flush()
 
     def _show_open_line(self, stream: IO[str]) -> None:
-        if shown := _visible(self._open_line)[: shutil.get_terminal_size().columns - 1]:
+        if shown := cut(visible(self._open_line), terminal_size(self._footer_stream).columns - 1):
             stream.write(shown + "\n")
-            self._open_shown = True
+            self._open_cells = count_cells(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    """A footer as it was written last."""
+
+    text: str
+    passed_cells: int
+    size: os.terminal_size
+
+
+def _written(rows: Sequence[str], *, stays: bool) -> str:
+    """Write rows one below the other, over whatever stands there; the cursor stays behind the last one or goes back."""
+    text = _NEXT_ROW.join(rows) + _ERASE_BELOW
+    if stays:
+        return text
+    return _WRAP_OFF + text + (f"\x1b[{len(rows) - 1}A" if len(rows) > 1 else "") + "\r" + _WRAP_ON
 
 
 def _last_state(line: str) -> str:
     r"""Return what a line that is redrawn with `\r` shows now; a final `\r` may become `\r\n`."""
     body = line.rstrip("\r")
     return body.rpartition("\r")[2] + ("\r" if len(body) < len(line) else "")
-
-
-def _visible(line: str) -> str:
-    """Return the text of an open line without what moves the cursor or colours it."""
-    return _ESCAPES.sub("", line)
