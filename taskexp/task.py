@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self, TypeAlias, cast
 
 from taskexp.experiment import Experiment
+from taskexp.plan.line import with_line, with_script
 from taskexp.plan.metric import Take
 from taskexp.plan.parts import checked_own_name
 from taskexp.plan.point import Point, checked_cwd
@@ -65,6 +66,44 @@ class Task(Experiment):
         )
         for name, function in computed.items():
             self._spec = self._spec.with_env(name, function)
+
+    @classmethod
+    def from_command(
+        cls,
+        line: str,
+        *,
+        shell: bool = False,
+        env: Mapping[str, object] | None = None,
+        cwd: str | os.PathLike[str] | Callable[[Point], str | os.PathLike[str]] | None = None,
+        stdin: str | bytes | os.PathLike[str] | None = None,
+        secret_env: Iterable[str] | None = None,
+        live: bool = False,
+    ) -> Self:
+        """Make a task of one command line with bash's braces: `python train.py --lr {0.1,0.2} --seed {1..5} {--amp,}`.
+
+        Each outermost group is a loop, in their order, the last one varying fastest, and adds to the command what
+        was written. In `params` it has the name of its option (`--lr`, `-O` of `-O{1,2}`, `--shape` and `--shape#2`
+        of `--shape={1,2}x{3,4}`), else `arg1`, `arg2`, ...; a flag or nothing is a switch. A number is an int or a
+        float if it would be written the same, else text: `1e-3`, `007`. Groups of plain numbers may be of any size.
+
+        Args:
+            line: the command. Quotes and backslashes work as in a shell; `$x`, `*`, `#` and `>` are plain text.
+            shell: give the command to /bin/sh, with the chosen alternatives in the place of the groups and the rest as
+                it was written.
+            env: as in `Task`.
+            cwd: as in `Task`.
+            stdin: as in `Task`.
+            secret_env: as in `Task`.
+            live: as in `Task`.
+
+        Raises:
+            ArgumentTypeError, ArgumentValueError: an argument makes no sense; the line is empty, has a quote that is
+                not closed, a word that only a shell could obey (`|`), or a group too large to be written out: more
+                than a million alternatives that are no plain numbers.
+        """
+        task = cls(("/bin/sh", "-c"), env=env, cwd=cwd, stdin=stdin, secret_env=secret_env, live=live)
+        task._spec = with_script(task._spec, line) if shell else with_line(task._spec, line)
+        return task
 
     def _specs(self) -> tuple[Spec, ...]:
         return (self._spec,)
@@ -172,7 +211,7 @@ class Task(Experiment):
         return self
 
     def __repr__(self) -> str:
-        return f"<Task {shlex.join(self._spec.program)}: {self.size} points>"
+        return f"<Task {shlex.join(self._spec.program) or '{...}'}: {self.size} points>"
 
 
 def _words(command: object, where: str) -> tuple[str, ...]:

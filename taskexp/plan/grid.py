@@ -11,7 +11,7 @@ from functools import cached_property
 from math import prod
 from typing import TypeAlias
 
-from taskexp.plan.parts import Axis, Computed, Constant, Kind, Place, content_of
+from taskexp.plan.parts import Axis, Computed, Constant, Kind, Part, Place, Template, content_of
 from taskexp.plan.space import Space
 from taskexp.plan.spec import Spec
 
@@ -54,7 +54,7 @@ class Grid:
         fields = [f"program\0{word}" for word in spec.program]
         shown = {name: "secret" if name in spec.secrets else f"={value}" for name, value in spec.env.items()}
         fields += sorted(f"env\0{name}\0{value}" for name, value in shown.items())
-        return "\1".join([*fields, f"cwd\0{cwd}", f"stdin\0{stdin!r}"])
+        return "\1".join([*fields, f"cwd\0{cwd}", f"stdin\0{stdin!r}", *_word_order(spec.parts)])
 
     @cached_property
     def constants(self) -> Fields:
@@ -95,6 +95,18 @@ class Grid:
             return 0
         rows = (tuple(fields[_field(axis.place)] for axis in dimension.axes) for dimension in self.dimensions)
         return prod(dimension.twins(row) for dimension, row in zip(self.dimensions, rows, strict=True))
+
+
+def _word_order(parts: Sequence[Part]) -> list[str]:
+    """Tell where a template's words stand among the others; named options may stand anywhere.
+
+    Without templates there is nothing to tell: positionals are numbered in their order.
+    """
+    if not any(isinstance(part, Template) for part in parts):
+        return []
+    kinds = (Kind.POSITIONAL, Kind.OPTION, Kind.SWITCH, Kind.TEMPLATE)
+    ordered = (part for part in parts if part.place.kind in kinds and not part.place.key.startswith("-"))
+    return [f"word\0{part.content if isinstance(part, Template) else f'@{part.place.name}'}" for part in ordered]
 
 
 def _field(place: Place) -> tuple[Kind, str]:

@@ -1,7 +1,7 @@
 """Parts: what a spec is made of; where a value goes, and which values it takes."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
@@ -21,6 +21,9 @@ class Kind(Enum):
     SWITCH = "switch"
     ENV = "env"
     REPEAT = "repeat"
+    PIECE = "piece"
+    """Within a word that a template makes."""
+    TEMPLATE = "template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,10 @@ class Place:
     """Where a value goes, and the name it has in `params`.
 
     Args:
-        kind: option, positional, switch, environment variable, or nowhere: the number of a repeat.
-        key: the option, flag or variable; "" for a positional and for a repeat.
-        name: its name in `params`, unique in the spec; "" for a repeat, which is no parameter.
+        kind: option, positional, switch, environment variable, a piece of a template's word, or nowhere: the number
+            of a repeat.
+        key: the option, flag or variable; "" for a positional, for a piece without one, and for a repeat.
+        name: its name in `params`, unique in the spec; "" for a repeat and a template, which are no parameters.
         is_secret: whether the value may be passed to a run, and nowhere be written.
     """
 
@@ -43,7 +47,7 @@ class Place:
         """Write the value as the arguments it adds: none, one or two."""
         if self.kind is Kind.SWITCH:
             return [self.key] if value else []
-        if self.kind in (Kind.ENV, Kind.REPEAT) or value is None:
+        if self.kind in (Kind.ENV, Kind.REPEAT, Kind.PIECE) or value is None:
             return []
         text = text_of(value)
         if self.kind is Kind.POSITIONAL:
@@ -82,7 +86,44 @@ class Axis:
     dimension: int
 
 
-Part: TypeAlias = Constant | Computed | Axis
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One word that is made of texts and of the values of loops.
+
+    Args:
+        pieces: the texts, and the places of the axes whose values stand between them.
+        is_script: whether the word is a shell's script, whose loops are told by their names and not by the word.
+    """
+
+    pieces: tuple[str | Place, ...]
+    is_script: bool = False
+
+    @property
+    def place(self) -> Place:
+        """No place of a value: the axes of its pieces have their own."""
+        return _TEMPLATE
+
+    @property
+    def axes(self) -> list[Place]:
+        """The places of its axes."""
+        return [piece for piece in self.pieces if isinstance(piece, Place)]
+
+    @property
+    def content(self) -> str:
+        """Its texts and the names of its axes."""
+        return "\0".join(f"@{each.name}" if isinstance(each, Place) else f"={each}" for each in self.pieces)
+
+    def words(self, values: Mapping[str, Value]) -> list[str]:
+        """Write the word; none if it has no text at all and every value is None."""
+        texts = [piece if isinstance(piece, str) else values[piece.name] for piece in self.pieces]
+        if all(text is None for text in texts):
+            return []
+        return ["".join("" if text is None else text_of(text) for text in texts)]
+
+
+_TEMPLATE = Place(Kind.TEMPLATE, "", "")
+
+Part: TypeAlias = Constant | Computed | Axis | Template
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from typing import TypeVar, cast
 
 from taskexp.plan.command import Command
 from taskexp.plan.grid import Grid
+from taskexp.plan.label import write_label
 from taskexp.plan.metric import Metric
-from taskexp.plan.parts import Axis, Computed, Constant, Kind
-from taskexp.plan.secrets import HIDDEN, Secrets
+from taskexp.plan.parts import Axis, Computed, Constant, Kind, Template
+from taskexp.plan.secrets import HIDDEN, Secrets, without_secrets
 from taskexp.plan.spec import PointFunction
 from taskexp.plan.values import Value, checked_text, checked_value, text_of
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError, PointError, TaskExpError
@@ -120,6 +121,26 @@ class Point(Mapping[str, Value]):
         }
 
     @property
+    def label(self) -> str:
+        """What is special about this point, in one printable line.
+
+        That is what each loop adds, in the order of the loops, as it would be typed: `--lr 0.1 --amp OMP=4 #2`,
+        where #2 is the number of a repeat, from 0, and *** a secret. A word that loops make parts of is told as a
+        whole; the loops in a shell's command, by name. Where nothing is added, it is the whole command.
+
+        Raises:
+            PointError: only where nothing is added; as `params` does.
+        """
+        return write_label(self._grid.spec, self._values, self.repeat, self._hide) or self.command.display()
+
+    def _hide(self, text: str) -> str:
+        """Take the values of secrets out of a text, as far as they are known without calling a function."""
+        spec = self._grid.spec
+        known = [value for name, value in spec.env.items() if name in spec.secrets]
+        looped = [text_of(value) for name, value in self._values.items() if name in self._grid.secret_names]
+        return without_secrets(text, [*known, *looped])
+
+    @property
     def secrets(self) -> Secrets:
         """Which variables hold secrets."""
         return self._grid.spec.secrets
@@ -167,6 +188,9 @@ class Point(Mapping[str, Value]):
         argv, env, params = list(spec.program), dict(spec.env), dict[str, Value]()
         try:
             for part in spec.parts:
+                if isinstance(part, Template):
+                    argv += part.words(self._values)
+                    continue
                 value = self._call_for(part) if isinstance(part, Computed) else self._value(part)
                 argv += part.place.words(value)
                 if part.place.kind is Kind.ENV:
@@ -183,7 +207,9 @@ class Point(Mapping[str, Value]):
     def _values(self) -> dict[str, Value]:
         parts = self._grid.spec.parts
         return {
-            part.place.name: self._value(part) for part in parts if not isinstance(part, Computed) and part.place.name
+            part.place.name: self._value(part)
+            for part in parts
+            if isinstance(part, Constant | Axis) and part.place.name
         }
 
     def _value(self, part: Constant | Axis) -> Value:

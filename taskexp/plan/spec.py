@@ -20,6 +20,7 @@ from taskexp.plan.parts import (
     Part,
     Place,
     Sample,
+    Template,
     checked_key,
     checked_own_name,
     switch_flag,
@@ -74,6 +75,20 @@ class Spec:
         if key is None and (flag := switch_flag(checked)):
             return self._with_switch(flag, (checked[0] == flag, checked[1] == flag))
         return self._with_loop(place, checked)
+
+    def with_template(self, pieces: Sequence[str | tuple[str, Sequence[Value]]], is_script: bool = False) -> "Spec":
+        """Add one word made of texts and of loops, each a key and values; "" is the key of one without."""
+        spec = self
+        filled: list[str | Place] = []
+        for piece in pieces:
+            if isinstance(piece, str):
+                filled.append(piece)
+                continue
+            key, values = piece
+            place = Place(Kind.PIECE, key, spec._free_name(key or spec._next_positional()))
+            spec = spec._with_loop(place, values)
+            filled.append(place)
+        return spec._with(Template(tuple(filled), is_script))
 
     def with_switch(self, flag: object) -> "Spec":
         """Add a flag that is on, then off."""
@@ -209,9 +224,12 @@ class Spec:
     def _option_place(self, key: object, call: str) -> Place:
         checked = checked_key(key, call)
         if checked is None:
-            taken = sum(part.place.kind is Kind.POSITIONAL for part in self.parts)
-            return Place(Kind.POSITIONAL, "", self._free_name(f"arg{taken + 1}"))
+            return Place(Kind.POSITIONAL, "", self._free_name(self._next_positional()))
         return Place(Kind.OPTION, checked, self._free_name(checked))
+
+    def _next_positional(self) -> str:
+        unnamed = (part.place for part in self.parts if part.place.kind in (Kind.POSITIONAL, Kind.PIECE))
+        return f"arg{sum(not place.key for place in unnamed) + 1}"
 
     def _free_name(self, name: str) -> str:
         """Find the name in `params` of another use of `name`: `-I`, then `-I#2`."""
