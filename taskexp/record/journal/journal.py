@@ -20,7 +20,8 @@ from taskexp.record.journal.log import open_log
 from taskexp.record.journal.rerun import Rerun
 from taskexp.record.journal.writer import Entry, Writer
 from taskexp.record.provenance import Provenance, find_provenance
-from taskexp.run.orphans import Identity, stop_orphans
+from taskexp.run.identity import Identity
+from taskexp.run.orphans import stop_orphans
 from taskexp.words.counting import counted
 from taskexp.words.errors import JournalError
 from taskexp.words.outcome import RunResult, Status

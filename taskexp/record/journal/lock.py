@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from taskexp.run.orphans import Identity, own_identity
+from taskexp.run.identity import Identity, own_identity
 from taskexp.words.errors import JournalError
 
 
