@@ -74,7 +74,7 @@ class Table(ABC):
             The text.
         """
         columns, rows = self.sheet()
-        objects = (dict(zip(columns, map(_json_value, row), strict=True)) for row in rows)
+        objects = (dict(zip(columns, map(json_value, row), strict=True)) for row in rows)
         return _written("".join(json.dumps(each) + "\n" for each in objects), path)
 
     def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
@@ -88,7 +88,7 @@ class Table(ABC):
         """
         columns, rows = self.sheet()
         lines = [[_markdown(name) for name in columns]]
-        lines += [[_markdown(_short(cell)) for cell in row] for row in rows]
+        lines += [[_markdown(shown(cell)) for cell in row] for row in rows]
         widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["-" * width for width in widths])
         padded = (" | ".join(map(str.ljust, line, widths)) for line in lines)
@@ -177,11 +177,12 @@ def _text(cell: Cell) -> object:
     return cell.isoformat() if isinstance(cell, datetime) else cell
 
 
-def _json_value(cell: Cell) -> object:
+def json_value(cell: Cell) -> object:
+    """Write a cell so that strict JSON has it: NaN and infinities are null, a time is text."""
     return None if isinstance(cell, float) and not math.isfinite(cell) else _text(cell)
 
 
-def _short(cell: Cell) -> str:
+def shown(cell: Cell) -> str:
     """Write a cell for the eye."""
     match cell:
         case None:
