@@ -1,0 +1,1 @@
+"""CLI: a sweep from the command line, and looks at its journal."""
