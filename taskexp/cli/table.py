@@ -108,11 +108,9 @@ def _total(widths: Sequence[int]) -> int:
 
 def _line(cells: Sequence[str], columns: Sequence[_Column], widths: Sequence[int], *, colour: bool) -> str:
     padded = [_padded(cell, column, width) for cell, column, width in zip(cells, columns, widths, strict=True)]
-    if padded and not columns[-1].is_numeric:
-        padded[-1] = padded[-1].rstrip()
     if colour:
         padded = [_coloured(text, cell, column) for text, cell, column in zip(padded, cells, columns, strict=True)]
-    return _GAP.join(padded)
+    return _GAP.join(padded).rstrip()
 
 
 def _coloured(text: str, cell: str, column: _Column) -> str:

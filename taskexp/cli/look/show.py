@@ -79,7 +79,7 @@ def _own_variables(run: AnyRun) -> dict[str, str]:
 
 
 def _folder(attempt: Attempt) -> str:
-    return os.path.join(attempt.driver_folder, attempt.run.cwd or "")
+    return os.path.normpath(os.path.join(attempt.driver_folder, attempt.run.cwd or ""))
 
 
 def _pid(run: AnyRun, driver: Holder | None) -> int | None:

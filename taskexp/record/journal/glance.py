@@ -14,7 +14,7 @@ from taskexp.words.outcome import Status
 if TYPE_CHECKING:
     import sqlite3
 
-_TOTALS = ", ".join(f"total(status = '{status}')" for status in Status)
+_TOTALS = ", ".join(f"count(*) FILTER (WHERE status = '{status}')" for status in Status)
 _COUNTS = f"SELECT count(*) - count(status), {_TOTALS} FROM run"
 
 # There are exactly as many such attempts as runs without a status. They are looked for from the newest on, and no
