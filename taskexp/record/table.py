@@ -4,12 +4,10 @@ The first three need nothing else. pandas and duckdb are imported when they are 
 `parquet` install them.
 """
 
-import csv
 import io
 import json
 import math
 import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
@@ -53,6 +51,8 @@ class Table(ABC):
         Returns:
             The text.
         """
+        import csv  # most tables are written for the eye
+
         columns, rows = self.sheet()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\r\n")  # so that a \r in a cell is quoted; it ends a line for some
@@ -117,6 +117,8 @@ class Table(ABC):
             MissingExtraError: duckdb is not installed.
             OSError: the file cannot be written.
         """
+        import tempfile  # it loads much, and little else needs it
+
         try:
             import duckdb
         except ImportError as error:
