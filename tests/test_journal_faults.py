@@ -25,7 +25,8 @@ from taskexp import JournalError, Task, TaskExpError, open_results
 from taskexp.record.journal import database, lock
 from taskexp.record.journal import journal as journal_module
 from taskexp.record.journal.database import make, migrate
-from taskexp.run.orphans import own_identity, stop_orphans
+from taskexp.run.identity import own_identity
+from taskexp.run.orphans import stop_orphans
 
 QUIET = {"use_tqdm": False, "ostreams": []}
 SECONDS = 30.0

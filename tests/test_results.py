@@ -179,6 +179,15 @@ def test_what_is_no_number_comes_last_both_ways(tmp_path: Path):
     assert (rows.best("loss").index, rows.best("loss", lowest=True).index) == (0, 2)
 
 
+def test_text_that_looks_like_a_number_has_the_place_of_that_number(tmp_path: Path):
+    values = ["10", "1e-3", 2, "x", "-5", 0.5, "nan", "inf", True]
+    Task("true").arg("--a", values).run(ostreams=[], use_tqdm=False, journal=tmp_path, max_workers=2)
+    rows = open_results(tmp_path)
+    expected = ["-5", "1e-3", 0.5, True, 2, "10", "inf", "nan", "x"]
+    assert [row.params["--a"] for row in rows.sort("--a")] == expected
+    assert [row.params["--a"] for row in rows.sort("---a")] == expected[::-1]
+
+
 def test_where_there_are_no_rows_every_column_is_there(results: Results):
     none = results.filter({"status": "lost"})
     assert list(none) == list(none.filter({"arg1": 10})) == list(none.sort("loss", "-arg1")) == []

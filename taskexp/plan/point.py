@@ -82,13 +82,6 @@ class Point(Mapping[str, Value]):
         return hashlib.blake2b(content.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
     @property
-    def label(self) -> str:
-        """What tells the point from the others: the words that its loops add to the command, as one line."""
-        # Minimal for now: words are not quoted, and variables and repeats are not told.
-        axes = (part for part in self._grid.spec.parts if isinstance(part, Axis))
-        return " ".join(word for axis in axes for word in axis.place.words(self._value(axis)))
-
-    @property
     def params(self) -> dict[str, Value]:
         """Every value of the point by name, computed ones included, in the order of the calls; a fresh dict.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskexp.plan.secrets import without_secret_options
-from taskexp.run.orphans import Identity, own_identity
+from taskexp.run.identity import Identity, own_identity
 from taskexp.run.process import capture
 
 _GIT_SECONDS = 5.0

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -10,6 +11,7 @@ from taskexp.plan.metric import Metric, Take, checked_metric
 from taskexp.record.groups import Groups
 from taskexp.record.journal.reader import RecordedRun, check_readable, read_runs
 from taskexp.record.metrics import metric_of_log
+from taskexp.record.order import is_nothing, ordered
 from taskexp.record.table import Cell, Sheet, Table, table_columns
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 from taskexp.words.outcome import Status
@@ -33,6 +35,9 @@ _FIELDS: Mapping[str, Callable[[RecordedRun], Cell]] = {
     "id": lambda row: row.id,
     "log_path": lambda row: str(row.log_path),
 }
+FIELDS = tuple(_FIELDS)
+"""The columns that every run has."""
+
 _FIRST = ("index", "repeat")
 
 
@@ -93,20 +98,14 @@ class Results(Table):
     def sort(self, *columns: str) -> "Results":
         """Put the rows in an order; equal ones stay in theirs, and what has no value comes last.
 
+        Text that looks like a number, such as "1e-3", has the place of that number.
+
         Args:
             columns: by what, the first one first; with a "-" in front the largest come first: `"-throughput"`.
         """
-        keys = [self._sort_key(column) for column in columns]
-
-        def ordered() -> Iterator[RecordedRun]:
-            rows = list(iter(self))
-            for name, descending in reversed(keys):
-                with_value = [row for row in rows if not _is_nothing(cell_of(row, name))]
-                without = [row for row in rows if _is_nothing(cell_of(row, name))]
-                rows = sorted(with_value, key=lambda row: _order(cell_of(row, name)), reverse=descending) + without
-            return iter(rows)
-
-        return self._made(ordered)
+        found = [self._sort_key(column) for column in columns]
+        keys = [(partial(cell_of, name=name), descending) for name, descending in found]
+        return self._made(lambda: iter(ordered(iter(self), keys)))
 
     def group_by(self, *columns: str) -> Groups:
         """Fold rows that agree in some columns; of those that succeeded, every metric to n, mean, std, min and max.
@@ -219,14 +218,5 @@ def _with_metric(row: RecordedRun, metric: Metric) -> RecordedRun:
     return replace(row, metrics=others if value is None else {**others, metric.name: value})
 
 
-def _is_nothing(cell: Cell) -> bool:
-    return cell is None or cell != cell  # NaN
-
-
 def _is_number(cell: Cell) -> bool:
-    return isinstance(cell, int | float) and not isinstance(cell, bool) and not _is_nothing(cell)
-
-
-def _order(cell: Cell) -> tuple[int, object]:
-    """Order numbers by value and before text, so that a column of both can be sorted."""
-    return (0, cell) if isinstance(cell, int | float) else (1, str(cell))
+    return isinstance(cell, int | float) and not isinstance(cell, bool) and not is_nothing(cell)

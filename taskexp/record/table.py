@@ -4,12 +4,10 @@ The first three need nothing else. pandas and duckdb are imported when they are 
 `parquet` install them.
 """
 
-import csv
 import io
 import json
 import math
 import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
@@ -53,6 +51,8 @@ class Table(ABC):
         Returns:
             The text.
         """
+        import csv  # most tables are written for the eye
+
         columns, rows = self.sheet()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\r\n")  # so that a \r in a cell is quoted; it ends a line for some
@@ -74,7 +74,7 @@ class Table(ABC):
             The text.
         """
         columns, rows = self.sheet()
-        objects = (dict(zip(columns, map(_json_value, row), strict=True)) for row in rows)
+        objects = (dict(zip(columns, map(json_value, row), strict=True)) for row in rows)
         return _written("".join(json.dumps(each) + "\n" for each in objects), path)
 
     def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
@@ -88,7 +88,7 @@ class Table(ABC):
         """
         columns, rows = self.sheet()
         lines = [[_markdown(name) for name in columns]]
-        lines += [[_markdown(_short(cell)) for cell in row] for row in rows]
+        lines += [[_markdown(shown(cell)) for cell in row] for row in rows]
         widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["-" * width for width in widths])
         padded = (" | ".join(map(str.ljust, line, widths)) for line in lines)
@@ -117,6 +117,8 @@ class Table(ABC):
             MissingExtraError: duckdb is not installed.
             OSError: the file cannot be written.
         """
+        import tempfile  # it loads much, and little else needs it
+
         try:
             import duckdb
         except ImportError as error:
@@ -177,11 +179,12 @@ def _text(cell: Cell) -> object:
     return cell.isoformat() if isinstance(cell, datetime) else cell
 
 
-def _json_value(cell: Cell) -> object:
+def json_value(cell: Cell) -> object:
+    """Write a cell so that strict JSON has it: NaN and infinities are null, a time is text."""
     return None if isinstance(cell, float) and not math.isfinite(cell) else _text(cell)
 
 
-def _short(cell: Cell) -> str:
+def shown(cell: Cell) -> str:
     """Write a cell for the eye."""
     match cell:
         case None:

@@ -144,6 +144,33 @@ def marked_by(pid: int, start_ticks: int) -> list[Process]:
     return [each for each in _living() if any(marker.startswith(head) for marker in _markers(each))]
 
 
+def leaders_of(pid: int, start_ticks: int) -> dict[tuple[int, int], int]:
+    """Find the first processes of the attempts that a driver runs: index and attempt to pid.
+
+    Args:
+        pid: the number of the driver.
+        start_ticks: when it was started.
+    """
+    head = f"{pid}.{start_ticks}-".encode()
+    leaders: dict[tuple[int, int], int] = {}
+    for each in _living():
+        # What a run inside a run starts has the numbers of the inner one, and the marker of that comes last.
+        is_ours = each.pid == each.group and any(marker.startswith(head) for marker in _markers(each)[-1:])
+        if is_ours and (numbers := _numbers(each)) is not None:
+            leaders.setdefault(numbers, each.pid)
+    return leaders
+
+
+def _numbers(process: Process) -> tuple[int, int] | None:
+    """Read which attempt a process belongs to, from its environment."""
+    entries = [entry.partition(b"=") for entry in _read(f"/proc/{process.pid}/environ").split(b"\0")]
+    values = {name: value for name, _, value in entries}
+    try:
+        return int(values[b"TASKEXP_INDEX"]), int(values[b"TASKEXP_ATTEMPT"])
+    except (KeyError, ValueError):  # it ended meanwhile, or it was started without them
+        return None
+
+
 def is_alive(process: Process) -> bool:
     """Tell whether this very process, not a later one with its pid, still lives."""
     now = _parse(process.pid, _read(f"/proc/{process.pid}/stat"))

@@ -4,13 +4,12 @@ A driver that is killed with SIGKILL stops nothing. Its runs carry its mark in t
 are found, with what they started, also those that it had no time to record.
 """
 
-import os
 import signal
 import socket
 import time
-from dataclasses import dataclass
 
-from taskexp.run.descendants import HAS_PROC, Process, boot_id, marked_by, pid_namespace, start_ticks
+from taskexp.run.descendants import Process, boot_id, marked_by
+from taskexp.run.identity import Identity
 from taskexp.run.process import signal_process
 from taskexp.words.counting import counted
 
@@ -18,48 +17,6 @@ GRACE_SECONDS = 2.0
 """How long they have between SIGTERM and SIGKILL."""
 
 KILL_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What tells one driver from all others.
-
-    Args:
-        host: the name of the machine.
-        pid: its number.
-        start_ticks: when it was started, in clock ticks since boot; 0 where the system does not say.
-        boot_id: which boot of the machine that was; "" where the system does not say.
-        pid_namespace: where its number counts: containers have namespaces of their own; 0 where there are none.
-    """
-
-    host: str
-    pid: int
-    start_ticks: int
-    boot_id: str
-    pid_namespace: int
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it is this very process."""
-        return self == own_identity()
-
-    @property
-    def is_visible(self) -> bool:
-        """Whether its number means something here: it ran on this machine, in this boot and in this container."""
-        here = own_identity()
-        there = (self.host, self.boot_id, self.pid_namespace)
-        return HAS_PROC and there == (here.host, here.boot_id, here.pid_namespace)
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether it is known to be dead."""
-        return self.is_visible and start_ticks(self.pid) != self.start_ticks
-
-
-def own_identity() -> Identity:
-    """Say who this process is."""
-    pid = os.getpid()
-    return Identity(socket.gethostname(), pid, start_ticks(pid) or 0, boot_id(), pid_namespace())
 
 
 def stop_orphans(driver: Identity) -> str | None:

@@ -18,9 +18,11 @@ from taskexp.record.journal.database import FILE_NAME, check, make, migrate, tol
 from taskexp.record.journal.lock import Lock
 from taskexp.record.journal.log import open_log
 from taskexp.record.journal.rerun import Rerun
+from taskexp.record.journal.schema import LARGEST_INT
 from taskexp.record.journal.writer import Entry, Writer
 from taskexp.record.provenance import Provenance, find_provenance
-from taskexp.run.orphans import Identity, stop_orphans
+from taskexp.run.identity import Identity
+from taskexp.run.orphans import stop_orphans
 from taskexp.words.counting import counted
 from taskexp.words.errors import JournalError
 from taskexp.words.outcome import RunResult, Status
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 
 Done: TypeAlias = Callable[[Any, JournalError | None], object]
 """Told what came of a change, in the journal's thread."""
-
-LARGEST_INT = (1 << 63) - 1
 
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode  # in ASCII: lone surrogates, which stand for bytes, survive
 

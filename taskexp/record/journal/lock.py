@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from taskexp.run.orphans import Identity, own_identity
+from taskexp.run.identity import Identity, own_identity
 from taskexp.words.errors import JournalError
 
 
@@ -124,6 +124,29 @@ def read_holder(path: Path) -> Holder | None:
         return Holder(Identity(**written["driver"]), written["since"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def read_living_holder(path: Path) -> Holder | None:
+    """Read who has the lock; None if nobody, or one who is dead."""
+    holder = read_holder(path)
+    if holder is None or holder.driver.is_dead:
+        return None
+    return holder if holder.driver.is_visible or _is_locked(path) else None
+
+
+def _is_locked(path: Path) -> bool:
+    """Try a lock whose holder cannot be seen from here; one who comes at this very moment would be refused."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # what cannot be tried may well be held
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -68,7 +68,7 @@ def read_runs(folder: Path, *, attempts: bool = False) -> Iterator[RecordedRun]:
             found = connection.execute(f"SELECT * FROM attempt WHERE id IN ({','.join('?' * len(batch))})", batch)
             rows = {row["id"]: row for row in found.fetchall()}
             for each in batch:
-                yield _recorded_run(rows[each], folder)
+                yield recorded_run(rows[each], folder)
 
 
 def _ids(connection: "sqlite3.Connection", *, attempts: bool) -> "array[int]":
@@ -79,7 +79,8 @@ def _ids(connection: "sqlite3.Connection", *, attempts: bool) -> "array[int]":
     return array("q", (number for (number,) in rows))
 
 
-def _recorded_run(row: "sqlite3.Row", folder: Path) -> RecordedRun:
+def recorded_run(row: "sqlite3.Row", folder: Path) -> RecordedRun:
+    """Make a value of a row of an attempt that has ended."""
     return RecordedRun(
         status=Status(row["status"]),
         returncode=row["returncode"],

@@ -22,6 +22,9 @@ Steps: TypeAlias = Mapping[int, str]
 
 STEPS: Steps = {}
 
+LARGEST_INT = (1 << 63) - 1
+"""The largest integer of sqlite."""
+
 TABLES = """
 CREATE TABLE driver (
     id INTEGER PRIMARY KEY,

@@ -1,0 +1,1 @@
+"""Look: the commands that look at a journal."""

@@ -1,0 +1,73 @@
+"""State: how far a sweep is: what its journal counts, who drives it, and what runs now."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from taskexp.record.journal.glance import Glance, read_glance
+from taskexp.record.journal.lock import Holder, read_living_holder
+from taskexp.run.descendants import leaders_of
+
+CUT_OFF = "cut off"
+"""What is said of a run whose driver died while it ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far a sweep is at one moment.
+
+    Attributes:
+        glance: what the journal has.
+        driver: who runs the sweep; None if nobody does.
+        points: how many points it has; None if nobody wrote that down.
+        pids: the processes of what runs, by index and attempt, as far as they can be seen from here.
+    """
+
+    glance: Glance
+    driver: Holder | None
+    points: int | None
+    pids: dict[tuple[int, int], int]
+
+    @property
+    def cut_off(self) -> int:
+        """How many runs have no outcome because their driver died."""
+        return self.glance.buried + (0 if self.driver else len(self.glance.open_runs))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The runs that are over, by status."""
+        counts = {str(status): count for status, count in self.glance.counts.items()}
+        return counts | ({CUT_OFF: self.cut_off} if self.cut_off else {})
+
+
+def read_state(folder: Path) -> State:
+    """Look how far a sweep is. Raises JournalError."""
+    before = find_driver(folder)
+    glance = read_glance(folder)
+    driver = before and find_driver(folder)  # one that ends meanwhile has left nothing open
+    if before and not driver:
+        glance = read_glance(folder)
+    return State(glance, driver, _read_points(folder), find_pids(driver))
+
+
+def find_driver(folder: Path) -> Holder | None:
+    """Find who runs the sweep of a journal now."""
+    return read_living_holder(folder / "driver.lock")
+
+
+def find_pids(driver: Holder | None) -> dict[tuple[int, int], int]:
+    """Find the processes of a driver's runs, by index and attempt."""
+    if driver is None or not driver.driver.is_visible:
+        return {}
+    return leaders_of(driver.driver.pid, driver.driver.start_ticks)
+
+
+def _read_points(folder: Path) -> int | None:
+    """Read how many points the sweep has, where the command that runs it wrote that down."""
+    try:
+        sweep = cast(object, json.loads((folder / "sweep.json").read_bytes()))
+    except (OSError, ValueError):
+        return None
+    points = cast("dict[str, object]", sweep).get("points") if isinstance(sweep, dict) else None
+    return points if isinstance(points, int) and not isinstance(points, bool) and points >= 0 else None
