@@ -93,7 +93,9 @@ def test_an_unquoted_command_is_told_to_be_quoted(cli: Cli) -> None:
 
 
 def test_the_answer_to_help_loads_no_more_than_it_needs(tmp_path: Path) -> None:
-    listing = "import sys\nfrom taskexp.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
+    listing = (
+        "import sys\nfrom taskexp.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
+    )
     done = subprocess.run([PYTHON, "-c", listing], capture_output=True, text=True, check=True, timeout=60)
     loaded = set(done.stdout.split())
     assert "taskexp.cli.parser" in loaded
@@ -545,6 +547,8 @@ def test_a_sweep_that_was_killed_goes_on(cli: Cli, tmp_path: Path, number: int, 
 
 def test_a_reader_that_has_seen_enough_ends_the_program_in_silence(tmp_path: Path) -> None:
     command = f"set -o pipefail; {PYTHON} -m taskexp run --dry-run 'echo {{1..1000000000}}' | head -2"
-    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.stdout == "echo 1\necho 2\n"
     assert done.stderr == ""

@@ -43,7 +43,11 @@ def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--grace", type=_number, metavar="SECONDS", help="between SIGTERM and SIGKILL (default: 5)")
     how.add_argument("--retries", type=int, metavar="N", help="try a run that did not succeed N times again")
     how.add_argument(
-        "--retry-on", action="append", type=_reason, metavar="WHY", help="a status, an exit code or a regex on the output"
+        "--retry-on",
+        action="append",
+        type=_reason,
+        metavar="WHY",
+        help="a status, an exit code or a regex on the output",
     )
     how.add_argument("--halt", metavar="WHEN", help="when to give up: now,fail=1 soon,fail=10%% now,success=1")
     how.add_argument("--slots", type=_named_values, action="append", metavar="NAME=A,B", help="a value for each slot")
@@ -53,13 +57,11 @@ def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--shard", metavar="K/N", help="run part K of N, from 1")
     how.add_argument("--start", type=int, metavar="N", help="begin at position N of the order, from 0")
     how.add_argument(
-        "--rerun", metavar="STATUSES|all", type=_listed, help="which recorded runs run again (default: all but succeeded)"
+        "--rerun",
+        metavar="STATUSES|all",
+        type=_listed,
+        help="which runs run again (default: all but succeeded)",
     )
-
-
-def add_folder_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the folder of a journal."""
-    parser.add_argument("folder", metavar="DIR", help="the folder of the sweep's journal")
 
 
 def sweep_of(namespace: argparse.Namespace) -> Sweep:

@@ -4,18 +4,21 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskexp.cli.look.results import brief_sheet
 from taskexp.cli.recall import remember
 from taskexp.cli.sweep import Sweep
 from taskexp.cli.table import colours, write_table
 from taskexp.cli.teller import Teller
 from taskexp.loop.loop import CompletedRuns
-from taskexp.record.journal.glance import count_runs
+from taskexp.record.journal.database import FILE_NAME
+from taskexp.record.journal.glance import read_glance
 from taskexp.record.results import open_results
-from taskexp.run.outlet import terminal_device
 from taskexp.run.cells import terminal_size
+from taskexp.run.outlet import terminal_device
 from taskexp.words.counting import counted
 from taskexp.words.errors import JournalError
 from taskexp.words.outcome import Status
@@ -97,7 +100,7 @@ def _run(loop: CompletedRuns, teller: Teller, count_of: int) -> Counter[Status]:
 
 def _announce(folder: Path, rerun: object) -> None:
     """Say in one line where the runs are recorded, and what is there already."""
-    recorded = count_runs(folder).get(Status.succeeded, 0)
+    recorded = _recorded(folder).get(Status.succeeded, 0)
     were = f"{counted(recorded, 'run')} succeeded there before and"
     if not recorded:
         told = f"recording in {_short(folder)}"
@@ -121,10 +124,15 @@ def _report(folder: Path, showing: Showing, counts: Counter[Status]) -> None:
 def _write_table(folder: Path) -> None:
     on_terminal = terminal_device(sys.stdout) is not None
     most = ROWS if on_terminal else MOST_ROWS
-    if sum(count_runs(folder).values()) <= most:
-        sheet = open_results(folder).short_sheet()
+    if sum(_recorded(folder).values()) <= most:
+        sheet = brief_sheet(open_results(folder).sheet())
         width = terminal_size(sys.stdout).columns if on_terminal else None
         print(write_table(sheet, width, colour=colours(sys.stdout)), end="", flush=True)
+
+
+def _recorded(folder: Path) -> Mapping[Status, int]:
+    """Count the runs that a journal knows, by status."""
+    return read_glance(folder).counts if (folder / FILE_NAME).exists() else {}
 
 
 def _ran(counts: Counter[Status]) -> str:

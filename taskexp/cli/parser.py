@@ -19,6 +19,7 @@ COMMANDS = {
     "completion": "write the completion of this command line for a shell",
 }
 
+_PURPOSE = "Turns a parameter sweep of command lines into one loop."
 _EXAMPLE = """\
 example:
   taskexp run -j 4 --timeout 600 'python train.py --lr {1e-3,1e-4} --seed {1..5} {--amp,}'
@@ -26,24 +27,7 @@ example:
 `taskexp COMMAND --help` has the options and an example of each command.
 """
 
-
-class Parser(argparse.ArgumentParser):
-    """A parser that keeps the line breaks of its examples, and guesses no abbreviations.
-
-    Args:
-        prog: what was typed to get here.
-        description: what the command does.
-        epilog: an example.
-    """
-
-    def __init__(self, prog: str, description: str, epilog: str) -> None:
-        super().__init__(
-            prog=prog,
-            description=description,
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+_FORM: "dict[str, Any]" = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
 
 
 def make_parser(asked: Collection[str]) -> argparse.ArgumentParser:
@@ -52,11 +36,11 @@ def make_parser(asked: Collection[str]) -> argparse.ArgumentParser:
     Args:
         asked: what was typed; of the commands, those that are among it have their arguments.
     """
-    parser = Parser("taskexp", "Turns a parameter sweep of command lines into one loop.", _EXAMPLE)
+    parser = argparse.ArgumentParser("taskexp", description=_PURPOSE, epilog=_EXAMPLE, **_FORM)
     parser.add_argument("--version", action="version", version=f"taskexp {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True, parser_class=_parser_of_command)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, purpose in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose)
+        command = commands.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.", **_FORM)
         if name in asked:
             module = _load(name)
             command.epilog = f"example:\n{module.EXAMPLE}"
@@ -65,29 +49,42 @@ def make_parser(asked: Collection[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _parser_of_command(*, prog: str, **_: object) -> Parser:
-    return Parser(prog, COMMANDS[prog.split()[-1]].capitalize() + ".", "")
-
-
 def _load(name: str) -> ModuleType:
     """Load the module of a command."""
     match name:
         case "run":
-            from taskexp.cli import run as module
+            import taskexp.cli.run as run
+
+            return run
         case "plan":
-            from taskexp.cli import plan as module
+            import taskexp.cli.plan as plan
+
+            return plan
         case "resume":
-            from taskexp.cli import resume as module
+            import taskexp.cli.resume as resume
+
+            return resume
         case "rerun":
-            from taskexp.cli import rerun as module
+            import taskexp.cli.rerun as rerun
+
+            return rerun
         case "status":
-            from taskexp.cli.look import status as module
+            import taskexp.cli.look.status as status
+
+            return status
         case "show":
-            from taskexp.cli.look import show as module
+            import taskexp.cli.look.show as show
+
+            return show
         case "logs":
-            from taskexp.cli.look import logs as module
+            import taskexp.cli.look.logs as logs
+
+            return logs
         case "results":
-            from taskexp.cli.look import results as module
+            import taskexp.cli.look.results as results
+
+            return results
         case _:
-            from taskexp.cli import completion as module
-    return module
+            import taskexp.cli.completion as completion
+
+            return completion

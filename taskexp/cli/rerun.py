@@ -2,8 +2,9 @@
 
 import argparse
 
-from taskexp.cli.arguments import add_folder_argument, add_loop_arguments, options_of
+from taskexp.cli.arguments import add_loop_arguments, options_of
 from taskexp.cli.conduct import add_showing_arguments
+from taskexp.cli.look.folder import add_folder
 from taskexp.cli.resume import go_on
 from taskexp.words.errors import ArgumentValueError
 
@@ -12,7 +13,7 @@ EXAMPLE = "  taskexp rerun .taskexp/python-train.py-1a2b3c4d --failed"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    add_folder_argument(parser)
+    add_folder(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--failed", action="store_true", help="those that did not succeed")
     which.add_argument("--all", action="store_true", help="all of them")

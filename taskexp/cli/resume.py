@@ -2,10 +2,10 @@
 
 import argparse
 import os
-from pathlib import Path
 
-from taskexp.cli.arguments import add_folder_argument, add_loop_arguments, options_of
+from taskexp.cli.arguments import add_loop_arguments, options_of
 from taskexp.cli.conduct import add_showing_arguments, conduct, showing_of
+from taskexp.cli.look.folder import add_folder, journal_folder
 from taskexp.cli.recall import recall, with_options
 from taskexp.cli.sweepfile import Table
 from taskexp.words.errors import JournalError
@@ -18,7 +18,7 @@ It runs as it was started; options that are given here count instead of those th
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    add_folder_argument(parser)
+    add_folder(parser)
     add_showing_arguments(parser)
     add_loop_arguments(parser)
 
@@ -30,7 +30,7 @@ def main(namespace: argparse.Namespace) -> int:
 
 def go_on(namespace: argparse.Namespace, options: Table) -> int:
     """Run what is left of a recorded sweep, in the folder that it was started in."""
-    folder = Path(namespace.folder).absolute()
+    folder = journal_folder(namespace)
     sweep, cwd = recall(folder)
     try:
         os.chdir(cwd)

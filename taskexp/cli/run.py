@@ -28,5 +28,3 @@ def main(namespace: argparse.Namespace) -> int:
             print(line)
         return 0
     return conduct(sweep, sweep.folder, showing_of(namespace))
-
-

@@ -14,7 +14,7 @@ from taskexp.cli.sweepfile import Table
 from taskexp.plan.route import Route
 from taskexp.run.devices import gpu_slots
 from taskexp.task import Task
-from taskexp.words.errors import ArgumentTypeError, ArgumentValueError, TaskExpError
+from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 
 JOURNALS = Path(".taskexp")
 """Where the journals of sweeps are that were given no folder."""

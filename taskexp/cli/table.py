@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from taskexp.cli.text import cut, display_width, printable
+from taskexp.cli.text import printable, shorten
 from taskexp.record.order import number_of
 from taskexp.record.table import Cell, Sheet, shown
+from taskexp.run.cells import count_cells, may_colour
 from taskexp.words.outcome import Status
 
 _GAP = "  "
@@ -35,18 +36,18 @@ class _Column:
 
     @property
     def natural_width(self) -> int:
-        return max(map(display_width, (self.name, *self.cells)))
+        return max(map(count_cells, (self.name, *self.cells)))
 
     @property
     def least_width(self) -> int:
         """How narrow it may be: numbers are never cut."""
-        digits = max(map(display_width, self.cells), default=0) if self.is_numeric else 0
+        digits = max(map(count_cells, self.cells), default=0) if self.is_numeric else 0
         return max(digits, min(self.natural_width, _SHORTEST_TEXT))
 
 
 def colours(stream: IO[str]) -> bool:
     """Tell whether a stream is to be given colours: a terminal that knows them, unless NO_COLOR is set."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return stream.isatty() and may_colour() and os.environ.get("TERM") != "dumb"
 
 
 def write_table(sheet: Sheet, width: int | None, *, colour: bool) -> str:
@@ -118,6 +119,6 @@ def _coloured(text: str, cell: str, column: _Column) -> str:
 
 
 def _padded(cell: str, column: _Column, width: int) -> str:
-    text = cut(cell, width)
-    spaces = " " * (width - display_width(text))
+    text = shorten(cell, width)
+    spaces = " " * (width - count_cells(text))
     return spaces + text if column.is_numeric else text + spaces

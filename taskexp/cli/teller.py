@@ -1,17 +1,15 @@
 """Teller: what is said of a run when it has ended; a failure with the last of its lines."""
 
 from collections.abc import Callable
-from pathlib import Path
 
+from taskexp.cli.text import last_lines, printable
 from taskexp.loop.executable import TaskExecutable
 from taskexp.run.board import age_text
-from taskexp.run.cells import single_row
 from taskexp.words.outcome import RunResult, Status
 
 LINES = 5
 """How many of a failed run's last lines are shown."""
 
-_TAIL_BYTES = 1 << 13
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 
@@ -43,31 +41,19 @@ class Teller:
             return
         place = f"[{number}/{of}] " if self._tells_all else ""
         line = f"{place}index {result.index}: {_ending(result)}: {executable.label}"
-        self._notify("\n".join([self._red(line) if is_failure else line, *(_last_lines(executable) if is_failure else ())]))
+        self._notify(
+            "\n".join([self._red(line) if is_failure else line, *(_last_lines(executable) if is_failure else ())])
+        )
 
     def _red(self, line: str) -> str:
         return f"{_RED}{line}{_PLAIN}" if self._colour else line
 
 
 def _ending(result: RunResult) -> str:
-    return f"{single_row(result.describe())} after {age_text(result.duration.total_seconds())}"
+    return f"{printable(result.describe())} after {age_text(result.duration.total_seconds())}"
 
 
 def _last_lines(executable: TaskExecutable) -> list[str]:
     """Read the last lines of a run's log, free of what would move the cursor."""
     path = executable.log_path
-    if path is None:
-        return []
-    text = _read_tail(path).decode("utf-8", "replace").replace("\r\n", "\n")
-    lines = [single_row(line.rpartition("\r")[2]) for line in text.rstrip().split("\n")]
-    return [f"    {line}" for line in lines[-LINES:] if line.strip()]
-
-
-def _read_tail(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - _TAIL_BYTES))
-            return file.read()
-    except OSError:  # it did not start, and has no log
-        return b""
+    return [] if path is None else [f"    {line}" for line in last_lines(path, LINES) if line.strip()]

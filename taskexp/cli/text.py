@@ -1,10 +1,16 @@
 """Text: what a journal holds, written so that it fits a terminal and does nothing to it."""
 
+import os
 import re
 import sys
+from pathlib import Path
+
+from taskexp.run.cells import count_cells, cut
 
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-_])")
 ELLIPSIS = "…"
+
+_TAIL_BYTES = 1 << 16
 
 
 def printable(text: str) -> str:
@@ -20,22 +26,22 @@ def shown_lines(text: str) -> list[str]:
     return [printable(line.rstrip("\r").rpartition("\r")[2].expandtabs()) for line in lines]
 
 
-def display_width(text: str) -> int:
-    """Count the columns that a text takes on a terminal: two for a wide character, none for a combining one."""
-    return len(text) if text.isascii() else sum(map(_width, text))
-
-
-def cut(text: str, width: int) -> str:
-    """Shorten a text to some columns of a terminal, with an ellipsis for what is left out."""
-    if display_width(text) <= width:
+def shorten(text: str, width: int) -> str:
+    """Shorten a text to some cells of a terminal, with an ellipsis for what is left out."""
+    if count_cells(text) <= width:
         return text
-    kept, room = "", width - 1
-    for each in text:
-        room -= _width(each)
-        if room < 0:
-            break
-        kept += each
-    return kept + ELLIPSIS if width > 0 else ""
+    return cut(text, width - 1) + ELLIPSIS if width > 0 else ""
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """Read the last lines of a log; none where there is no log."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:  # it did not start, or its log was thrown away
+        return []
+    return shown_lines(text.removesuffix("\n"))[-count:] if text else []
 
 
 def write_out(text: str) -> None:
@@ -43,11 +49,3 @@ def write_out(text: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()
-
-
-def _width(character: str) -> int:
-    import unicodedata  # only text beyond ASCII needs it
-
-    if unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1

@@ -6,7 +6,6 @@ the rows are drawn: a run that prints a gigabyte pays for copying a few KiB per 
 """
 
 import codecs
-import os
 import time
 from collections.abc import Callable
 
@@ -136,8 +135,3 @@ def age_text(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600}h{whole // 60 % 60:02}m"
     return f"{whole // 86400}d{whole // 3600 % 24:02}h"
-
-
-def may_colour() -> bool:
-    """Tell whether the user wants colours on a terminal; see https://no-color.org."""
-    return not os.environ.get("NO_COLOR")

@@ -58,6 +58,11 @@ def terminal_size(stream: IO[str]) -> os.terminal_size:
     return size if size.columns and size.lines else shutil.get_terminal_size()
 
 
+def may_colour() -> bool:
+    """Tell whether the user wants colours on a terminal; see https://no-color.org."""
+    return not os.environ.get("NO_COLOR")
+
+
 def _cells_of(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me", "Cf") or "\u1160" <= character <= "\u11ff":
         return 0  # it stands on the one before; the range are vowels and ends of Korean syllables

@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Protocol, TextIO
 
-from taskexp.run.board import Board, may_colour
+from taskexp.run.board import Board
+from taskexp.run.cells import may_colour
 from taskexp.run.outlet import Outlet, Outlets
 from taskexp.run.screen import Screen
 from taskexp.words.outcome import Status

@@ -15,8 +15,7 @@ from taskexp.record.journal.reader import RecordedRun
 from taskexp.words.errors import ArgumentValueError
 from taskexp.words.outcome import Status
 
-HELP = "the output of one run"
-EXAMPLE = "taskexp logs runs 3 -f"
+EXAMPLE = "  taskexp logs runs 3 -f"
 
 POLL_SECONDS = 0.1
 RETRY_SECONDS = 2.0

@@ -18,8 +18,7 @@ from taskexp.record.results import FIELDS, Results, cell_of, open_results
 from taskexp.record.table import Cell, Sheet, Table, shown
 from taskexp.words.errors import ArgumentValueError
 
-HELP = "the results as a table"
-EXAMPLE = "taskexp results runs --sort -throughput --columns index,throughput"
+EXAMPLE = "  taskexp results runs --sort -throughput --columns index,throughput"
 
 _FORMATS = ("table", "csv", "jsonl", "markdown")
 _SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".md": "markdown", ".json": "json"}

@@ -4,11 +4,10 @@ import argparse
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from taskexp.cli.look.folder import add_folder, journal_folder
 from taskexp.cli.look.state import CUT_OFF, find_driver, find_pids
-from taskexp.cli.text import printable, shown_lines, write_out
+from taskexp.cli.text import last_lines, printable, write_out
 from taskexp.plan.command import Command, quote
 from taskexp.plan.secrets import HIDDEN
 from taskexp.record.journal.history import AnyRun, Attempt, History, read_history
@@ -16,13 +15,11 @@ from taskexp.record.journal.lock import Holder
 from taskexp.record.journal.reader import RecordedRun
 from taskexp.record.table import json_value, shown
 
-HELP = "all that is known of one run, with a command that repeats it"
-EXAMPLE = "taskexp show runs 3"
+EXAMPLE = "  taskexp show runs 3"
 
 LAST_LINES = 10
 """How many lines of the output are shown."""
 
-_TAIL_BYTES = 1 << 16
 _MARGIN = 12
 
 
@@ -86,17 +83,6 @@ def _pid(run: AnyRun, driver: Holder | None) -> int | None:
     return run.pid if isinstance(run, RecordedRun) else find_pids(driver).get((run.index, run.attempt))
 
 
-def last_lines(path: Path, count: int = LAST_LINES) -> list[str]:
-    """Read the last lines of a log; none where there is no log."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:  # it did not start, or its log was thrown away
-        return []
-    return shown_lines(text.removesuffix("\n"))[-count:] if text else []
-
-
 # ---- as text
 
 
@@ -116,7 +102,7 @@ def _text(history: History, attempt: Attempt, driver: Holder | None) -> str:
         "log": str(run.log_path),
     }
     lines = [line for name, value in facts.items() for line in _lines(name, value)]
-    output = [f"  {line}" for line in last_lines(run.log_path)]
+    output = [f"  {line}" for line in last_lines(run.log_path, LAST_LINES)]
     lines += ["", f"last lines of its output ({LAST_LINES} at most):", *output] if output else []
     return "\n".join([*lines, "", "to run it again:", f"  {command_line(attempt)}", *_missing(attempt)]) + "\n"
 
@@ -195,7 +181,7 @@ def _json(history: History, attempt: Attempt, driver: Holder | None) -> str:
         "log_path": str(run.log_path),
         "start_time": run.start_time.isoformat(),
         **(_json_course(run) if isinstance(run, RecordedRun) else {}),
-        "last_lines": last_lines(run.log_path),
+        "last_lines": last_lines(run.log_path, LAST_LINES),
         "command": command_line(attempt),
     }
     return json.dumps(shown_run) + "\n"

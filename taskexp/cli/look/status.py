@@ -12,13 +12,12 @@ from pathlib import Path
 from taskexp.cli.look.folder import add_folder, journal_folder
 from taskexp.cli.look.state import CUT_OFF, State, read_state
 from taskexp.cli.table import write_table
-from taskexp.cli.text import cut, printable, write_out
+from taskexp.cli.text import printable, shorten, write_out
 from taskexp.record.journal.glance import OpenRun
 from taskexp.record.table import Cell, Sheet
 from taskexp.words.counting import counted
 
-HELP = "how far a sweep is, and what runs now"
-EXAMPLE = "taskexp status runs --watch"
+EXAMPLE = "  taskexp status runs --watch"
 
 WATCH_SECONDS = 1.0
 """How often `--watch` looks."""
@@ -65,7 +64,7 @@ def _watch_screen(folder: Path) -> None:
         if len(lines) > rows - 1:
             lines = [*lines[: rows - 2], f"  … {len(lines) - rows + 2} more"]
         over = f"\x1b[{drawn}A\r\x1b[J" if drawn else ""
-        write_out(over + "".join(f"{cut(line, columns - 1)}\n" for line in lines))
+        write_out(over + "".join(f"{shorten(line, columns - 1)}\n" for line in lines))
         drawn = len(lines)
         if state.driver is None:
             return
