@@ -67,8 +67,8 @@ class Experiment(ABC):
     ) -> Route:
         """Return the way of a loop through the points, without running anything.
 
-        Step `i` of `range(route.first_step, route.step_count)` goes to the point `exp[route.index(i)]`, unless a `where`
-        drops it. The arguments are those of `executable_loop`.
+        Step `i` of `range(route.first_step, route.step_count)` goes to the point `exp[route.index(i)]`, unless a
+        `where` drops it. The arguments are those of `executable_loop`.
         """
         return Route(self._points(), order, seed, start, shard)
 

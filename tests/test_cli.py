@@ -92,7 +92,7 @@ def test_an_unquoted_command_is_told_to_be_quoted(cli: Cli) -> None:
     assert "quote" in cli("run", "echo", "a", "b").err
 
 
-def test_the_answer_to_help_loads_no_more_than_it_needs(tmp_path: Path) -> None:
+def test_the_answer_to_help_loads_no_more_than_it_needs() -> None:
     listing = (
         "import sys\nfrom taskexp.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
     )
@@ -282,7 +282,7 @@ def test_gpus_that_are_not_there_are_wrong_use(cli: Cli, monkeypatch: pytest.Mon
     assert "GPU" in answer.err
 
 
-def test_timeouts_retries_and_halts_are_those_of_the_loop(cli: Cli, tmp_path: Path) -> None:
+def test_timeouts_retries_and_halts_are_those_of_the_loop(cli: Cli) -> None:
     assert cli("run", "--timeout", "0.2", "--grace", "0", "--dir", "t", "sleep {60,61}").code == 1
     assert {str(row.status) for row in open_results("t")} == {"timed_out"}
     assert cli("run", "--retries", "1", "--retry-on", "3", "--dir", "r", "sh -c 'exit $0' {3,4}").code == 1
@@ -465,7 +465,7 @@ def test_resume_needs_nothing_but_the_folder(cli: Cli, tmp_path: Path, monkeypat
     assert [row.env for row in open_results(tmp_path / "j")] == [{"A": "1"}] * 3
 
 
-def test_resume_takes_the_options_of_the_sweep_unless_others_are_given(cli: Cli, tmp_path: Path) -> None:
+def test_resume_takes_the_options_of_the_sweep_unless_others_are_given(cli: Cli) -> None:
     assert cli("run", "--dir", "j", "--timeout", "0.2", "--grace", "0", "sleep 1 {}").code == 1
     assert cli("resume", "j").code == 1
     assert [str(row.status) for row in open_results("j", attempts=True)] == ["timed_out", "failed"][:1] * 2

@@ -27,7 +27,7 @@ example:
 `taskexp COMMAND --help` has the options and an example of each command.
 """
 
-_FORM: "dict[str, Any]" = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+_FORM = argparse.RawDescriptionHelpFormatter  # examples keep their lines
 
 
 def make_parser(asked: Collection[str]) -> argparse.ArgumentParser:
@@ -36,11 +36,15 @@ def make_parser(asked: Collection[str]) -> argparse.ArgumentParser:
     Args:
         asked: what was typed; of the commands, those that are among it have their arguments.
     """
-    parser = argparse.ArgumentParser("taskexp", description=_PURPOSE, epilog=_EXAMPLE, **_FORM)
+    parser = argparse.ArgumentParser(
+        "taskexp", description=_PURPOSE, epilog=_EXAMPLE, formatter_class=_FORM, allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"taskexp {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, purpose in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.", **_FORM)
+        command = commands.add_parser(
+            name, help=purpose, description=f"{purpose.capitalize()}.", formatter_class=_FORM, allow_abbrev=False
+        )
         if name in asked:
             module = _load(name)
             command.epilog = f"example:\n{module.EXAMPLE}"

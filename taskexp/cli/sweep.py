@@ -163,12 +163,12 @@ def _add_metrics(task: Task, metrics: Table) -> None:
 
 
 def _add_repeat(task: Task, repeat: Any) -> None:
-    said = _only(repeat, "repeat", "n", "key") if isinstance(repeat, dict) else {"n": repeat}
+    said = _only(cast(Table, repeat), "repeat", "n", "key") if isinstance(repeat, dict) else {"n": repeat}
     task.repeat(said.get("n", 1), said.get("key"))
 
 
 def _add_sample(task: Task, sample: Any) -> None:
-    said = _only(sample, "sample", "n", "seed") if isinstance(sample, dict) else {"n": sample}
+    said = _only(cast(Table, sample), "sample", "n", "seed") if isinstance(sample, dict) else {"n": sample}
     task.sample(said.get("n", 1), said.get("seed", 0))
 
 

@@ -13,7 +13,10 @@ from taskexp.words.outcome import Status
 
 _GAP = "  "
 _SHORTEST_TEXT = 10
-"""A column of text is not made narrower than this, nor the name of a column of numbers; rather others are left out."""
+"""A column of text is not made narrower than this; rather others are left out."""
+
+_SHORTEST_NAME = 16
+"""The same of a column of numbers, whose name may be long: `throughput mean` is to be told from `throughput max`."""
 
 _GREEN, _RED, _YELLOW, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 _COLOURS: Mapping[str, str] = {
@@ -41,8 +44,9 @@ class _Column:
     @property
     def least_width(self) -> int:
         """How narrow it may be: numbers are never cut."""
-        digits = max(map(count_cells, self.cells), default=0) if self.is_numeric else 0
-        return max(digits, min(self.natural_width, _SHORTEST_TEXT))
+        if not self.is_numeric:
+            return min(self.natural_width, _SHORTEST_TEXT)
+        return max(min(self.natural_width, _SHORTEST_NAME), *map(count_cells, self.cells))
 
 
 def colours(stream: IO[str]) -> bool:

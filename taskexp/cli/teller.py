@@ -41,9 +41,8 @@ class Teller:
             return
         place = f"[{number}/{of}] " if self._tells_all else ""
         line = f"{place}index {result.index}: {_ending(result)}: {executable.label}"
-        self._notify(
-            "\n".join([self._red(line) if is_failure else line, *(_last_lines(executable) if is_failure else ())])
-        )
+        said = [self._red(line), *_last_lines(executable)] if is_failure else [line]
+        self._notify("\n".join(said))
 
     def _red(self, line: str) -> str:
         return f"{_RED}{line}{_PLAIN}" if self._colour else line
