@@ -6,7 +6,6 @@ operators. With a shell, the line is the shell's, and only its groups are read h
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -21,6 +20,9 @@ _WHERE = "the command line"
 _OPERATOR = re.compile(r"\|[|&]?|&&?|;[;&]?|[()]|[0-9]*(?:<<<|<<-?|<>|<|>>|>\||>)|[0-9]*[<>]&(?:[0-9]+|-)?|&>>?")
 _OPERATORS = "|&;()<>"
 """What parts words in a shell, beside blanks."""
+_INT = re.compile("0|-?[1-9][0-9]{0,4000}")
+_FLOAT = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:e[-+][0-9]+)?")
+_QUOTES = "'\"\\"
 _CURE = "give the command to run, such as 'python train.py --lr {0.1,0.2}'"
 
 
@@ -104,10 +106,10 @@ def with_script(spec: Spec, line: object) -> Spec:
 
 def typed(text: str) -> Value:
     """Make a number of a text, if the number is written as that very text."""
-    for kind in (int, float) if text[-1:].isdigit() else ():  # "inf" and "nan" stay text
-        with suppress(ValueError):
-            if str(value := kind(text)) == text:
-                return value
+    if _INT.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text) and str(number := float(text)) == text:
+        return number
     return text
 
 
@@ -191,7 +193,7 @@ def _has_quoted_nothing(group: Group) -> bool:
     """Whether an alternative is an empty argument, as in `{'',a}`."""
     if isinstance(group.alternatives, range):
         return False
-    return any(text and not unquote(text, _WHERE) for text in group.alternatives)
+    return any(text[:1] in _QUOTES and not unquote(text, _WHERE) for text in group.alternatives if text)
 
 
 def _merged(pieces: Sequence[str | tuple[str, Sequence[Value]]]) -> Iterator[str | tuple[str, Sequence[Value]]]:
