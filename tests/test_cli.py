@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def test_every_command_has_help_with_an_example(cli: Cli, command: str) -> None:
 def test_help_lists_the_commands(cli: Cli) -> None:
     answer = cli("--help")
     assert answer.code == 0
-    assert all(f"    {command} " in answer.out for command in COMMANDS)
+    assert all(re.search(rf"^ +{command}\b", answer.out, re.MULTILINE) for command in COMMANDS)
 
 
 def test_the_version_is_that_of_the_package(cli: Cli) -> None:
@@ -106,7 +107,7 @@ def test_completion_is_made_for_every_shell(cli: Cli) -> None:
     for shell in ("bash", "zsh", "tcsh"):
         answer = cli("completion", shell)
         assert answer.code == 0
-        assert "--idle-timeout" in answer.out
+        assert all(command in answer.out for command in COMMANDS)
 
 
 def test_bash_completes_commands_and_options(cli: Cli, tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ def test_what_a_failed_program_printed_cannot_move_the_cursor(cli: Cli) -> None:
 
 def test_off_a_terminal_every_run_is_a_plain_line(cli: Cli) -> None:
     answer = cli("run", "true {a,b}")
-    assert "[1/2] index 0: succeeded after 0.0 s: a" in answer.err
+    assert "[1/2] index 0: succeeded after 0.0s: a" in answer.err
     assert "[2/2] index 1: succeeded" in answer.err
     assert "\r" not in answer.err
 
@@ -326,7 +327,7 @@ def test_stdin_cwd_and_secrets(cli: Cli, tmp_path: Path) -> None:
         (["run", "--rerun", "broken", "true"], "broken"),
         (["run", "--slots", "A=1,2", "--gpus", "0", "true"], "slots"),
         (["run", ""], "empty"),
-        (["run", "echo 'a"], "quot"),
+        (["run", "echo 'a"], "closed"),
         (["run", "no-such.toml"], "no-such.toml"),
         (["resume", "nowhere"], "nowhere"),
         (["rerun", "nowhere"], "--failed"),
@@ -350,10 +351,10 @@ def test_a_journal_in_use_is_wrong_use_and_is_left_alone(cli: Cli, tmp_path: Pat
     with start("run", "--dir", "j", line, folder=tmp_path) as process:
         eventually((tmp_path / "begun").exists, "the run has not begun", 30)
         answer = cli("run", "--dir", "j", line)
-        assert answer.code == 2
-        assert f"pid {process.pid}" in answer.err
         (tmp_path / "go").touch()
         process.communicate(timeout=30)
+    assert answer.code == 2
+    assert f"pid {process.pid}" in answer.err
     assert process.returncode == 0
 
 
@@ -466,9 +467,9 @@ def test_resume_needs_nothing_but_the_folder(cli: Cli, tmp_path: Path, monkeypat
 
 
 def test_resume_takes_the_options_of_the_sweep_unless_others_are_given(cli: Cli) -> None:
-    assert cli("run", "--dir", "j", "--timeout", "0.2", "--grace", "0", "sleep 1 {}").code == 1
+    assert cli("run", "--dir", "j", "--timeout", "0.2", "--grace", "0", "sleep 60").code == 1
     assert cli("resume", "j").code == 1
-    assert [str(row.status) for row in open_results("j", attempts=True)] == ["timed_out", "failed"][:1] * 2
+    assert [str(row.status) for row in open_results("j", attempts=True)] == ["timed_out"] * 2
 
 
 def test_rerun_runs_what_failed_or_all_of_it(cli: Cli, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The commands that look at a journal: status, show, logs, results; while a sweep runs, after it, after a crash."""
 
-import argparse
 import csv
 import io
 import json
@@ -17,14 +16,15 @@ from conftest import eventually
 from terminal import Terminal
 
 from taskexp import ArgumentValueError, JournalError, Task
-from taskexp.cli.look import logs, results, show, status
 from taskexp.cli.look.dashes import joined
+from taskexp.cli.parser import make_parser
 from taskexp.cli.table import colours, write_table
-from taskexp.cli.text import cut, display_width, printable
+from taskexp.cli.text import printable, shorten
 from taskexp.record.journal.glance import read_glance
 from taskexp.record.table import Sheet
+from taskexp.run.cells import count_cells
 
-COMMANDS = {"status": status, "show": show, "logs": logs, "results": results}
+COMMANDS = ("status", "show", "logs", "results")
 PROGRAM = """
 n=$1; shift
 echo "step $n of $*"
@@ -34,22 +34,9 @@ test $n != 10
 """
 LOOK = """
 import sys
-from test_look import parser
-arguments = parser().parse_args()
-sys.exit(arguments.main(arguments))
+from taskexp.cli.main import main
+sys.exit(main())
 """
-
-
-def parser() -> argparse.ArgumentParser:
-    """A parser as the program has it: one subcommand each."""
-    whole = argparse.ArgumentParser(prog="taskexp")
-    whole.add_argument("--version", action="store_true")
-    commands = whole.add_subparsers(required=True)
-    for name, module in COMMANDS.items():
-        each = commands.add_parser(name, help=module.HELP, epilog=module.EXAMPLE)
-        module.add_arguments(each)
-        each.set_defaults(main=module.main)
-    return whole
 
 
 @pytest.fixture
@@ -57,7 +44,7 @@ def look(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Call a command in this process; returns what it wrote to stdout."""
 
     def call(*words: object) -> str:
-        arguments = parser().parse_args([str(word) for word in words])
+        arguments = make_parser(COMMANDS).parse_args([str(word) for word in words])
         capsys.readouterr()
         assert arguments.main(arguments) == 0
         return capsys.readouterr().out
@@ -189,7 +176,9 @@ def test_what_results_cannot_do_names_the_option_and_the_cure(words: list[str], 
 
 
 def test_results_of_a_journal_without_an_end_are_an_empty_table(folder: Path, capsys):
-    arguments = parser().parse_args(["results", str(folder), "--where", "index=77", "--sort", "-arg1", "--json"])
+    arguments = make_parser(COMMANDS).parse_args(
+        ["results", str(folder), "--where", "index=77", "--sort", "-arg1", "--json"]
+    )
     assert arguments.main(arguments) == 0
     out, told = capsys.readouterr()
     assert (json.loads(out), told) == ([], "taskexp: no run has ended that is asked for\n")
@@ -263,7 +252,7 @@ def test_what_a_program_printed_does_nothing_to_the_terminal(look, tmp_path: Pat
 def test_logs_are_the_bytes_as_they_came(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]):
     Task(["printf", r"\377\000a\r\nb"]).run(journal=tmp_path, ostreams=[], use_tqdm=False)
     (path,) = (tmp_path / "logs").iterdir()
-    arguments = parser().parse_args(["logs", str(tmp_path), "0"])
+    arguments = make_parser(COMMANDS).parse_args(["logs", str(tmp_path), "0"])
     capsysbinary.readouterr()
     assert arguments.main(arguments) == 0
     assert capsysbinary.readouterr().out == path.read_bytes() == b"\xff\0a\r\nb"
@@ -439,7 +428,7 @@ def test_a_table_is_aligned_with_numbers_to_the_right():
 def test_a_table_fits_every_terminal_and_says_what_it_leaves_out():
     for width in range(1, 60):
         lines = write_table(SHEET, width, colour=False).splitlines()
-        assert all(display_width(line) <= width for line in lines[:3])
+        assert all(count_cells(line) <= width for line in lines[:3])
         shown = len(lines[0].split())
         note = f"columns not shown: {', '.join(SHEET.columns[shown:])}; --columns shows them"
         assert lines[3:] == ([note] if shown < 4 else [])
@@ -456,8 +445,8 @@ def test_the_status_alone_is_coloured():
 
 
 def test_a_text_is_cut_by_the_width_that_it_has_on_a_terminal():
-    assert [cut("日本語", width) for width in (6, 5, 4, 3, 1, 0)] == ["日本語", "日本…", "日…", "日…", "…", ""]
-    assert (display_width("e\u0301日"), cut("e\u0301xy", 2)) == (3, "e\u0301…")
+    assert [shorten("日本語", width) for width in (6, 5, 4, 3, 1, 0)] == ["日本語", "日本…", "日…", "日…", "…", ""]
+    assert (count_cells("e\u0301日"), shorten("e\u0301xy", 2)) == (3, "e\u0301…")
     assert printable("a\nb\x1b\udcff") == r"a\nb\x1b\udcff"
 
 

@@ -1,5 +1,6 @@
 """README: every Python block runs, and the tests are run by the command that it names."""
 
+import json
 import os
 import re
 import shutil
@@ -44,3 +45,23 @@ def test_ci_takes_its_test_command_from_here() -> None:
     assert len(commands) == 2
     assert "pytest" in commands[1]
     assert "README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_sweep_file_is_one(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "sweep.toml").write_text(text)
+    command = [sys.executable, "-m", "taskexp", "plan", "--json", "sweep.toml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout)["count"] == 2 * 2 * 3 * 2 * 2 * 2
+    assert json.loads(done.stdout)["first"].startswith("OMP_NUM_THREADS=1 python train.py --data small --amp --seed 0")
+
+
+def test_every_command_and_option_of_the_command_line_is_described() -> None:
+    from taskexp.cli.parser import COMMANDS, make_parser
+
+    text = (ROOT / "README.md").read_text()
+    assert [command for command in COMMANDS if f"taskexp {command} " not in text] == []
+    run = make_parser(["run"])._subparsers._group_actions[0].choices["run"]
+    options = {option for action in run._actions for option in action.option_strings if option.startswith("--")}
+    told = {"--help", "--jobs", "--max-workers", "--verbose", "--quiet", "--retry-on", "--rerun"}
+    assert [option for option in sorted(options - told) if f"`{option}" not in text] == []

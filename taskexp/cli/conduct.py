@@ -16,6 +16,7 @@ from taskexp.cli.teller import Teller
 from taskexp.loop.loop import CompletedRuns
 from taskexp.record.journal.database import FILE_NAME
 from taskexp.record.journal.glance import read_glance
+from taskexp.record.journal.lock import check_free
 from taskexp.record.results import open_results
 from taskexp.run.cells import terminal_size
 from taskexp.run.outlet import terminal_device
@@ -68,34 +69,40 @@ def conduct(sweep: Sweep, folder: Path, showing: Showing) -> int:
         KeyboardInterrupt, SystemExit: it was interrupted; everything is stopped.
     """
     on_terminal = terminal_device(sys.stderr) is not None
-    loop = sweep.task.as_completed(
+    loop = sweep.as_completed(
+        folder,
         ostreams=[sys.stdout] if showing.verbose and not showing.json else [],
         use_tqdm=on_terminal and not showing.quiet,
         show_runs=True,
-        journal=folder,
-        **sweep.loop_options,
     )
+    check_free(folder)
     remember(sweep, folder)
     if not showing.quiet:
         _announce(folder, sweep.options.get("rerun"))
-    teller = Teller(loop.notify, colour=colours(sys.stderr), tells_all=not (on_terminal or showing.quiet))
-    counts = _run(loop, teller, count_of=sweep.route.step_count - sweep.route.first_step)
-    _report(folder, showing, counts)
-    return FAILED if counts.keys() - {Status.succeeded, Status.interrupted} else 0
-
-
-def _run(loop: CompletedRuns, teller: Teller, count_of: int) -> Counter[Status]:
-    """Take the runs as they end; returns how many ended how. What could not be recorded is told by the loop."""
+    teller = Teller(
+        loop.notify,
+        sweep.route.step_count - sweep.route.first_step,
+        colour=colours(sys.stderr),
+        tells_all=not (on_terminal or showing.quiet),
+    )
     counts: Counter[Status] = Counter()
+    is_recorded = _run(loop, teller, counts)
+    _report(folder, showing, counts)
+    return FAILED if counts.keys() - {Status.succeeded, Status.interrupted} or not is_recorded else 0
+
+
+def _run(loop: CompletedRuns, teller: Teller, counts: Counter[Status]) -> bool:
+    """Take the runs as they end, and count how they ended; False if not all could be recorded, which the loop tells."""
     try:
         with loop:
             for executable in loop:
-                result = executable.result
-                counts[result.status] += 1
-                teller.tell(executable, counts.total(), count_of)
+                counts[executable.result.status] += 1
+                teller.tell(executable, counts.total())
     except JournalError:
-        counts[Status.lost] += 1
-    return counts
+        if not counts:  # it could not even begin
+            raise
+        return False
+    return True
 
 
 def _announce(folder: Path, rerun: object) -> None:

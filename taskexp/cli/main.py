@@ -34,7 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _answer(words: list[str]) -> int:
     """Do what was asked for, and say what is wrong with it on stderr."""
-    namespace = make_parser(words).parse_args(words)
+    parser = make_parser(words)
+    namespace, unknown = parser.parse_known_args(words)
+    if unknown:
+        cure = "; the command is one word: put quotes around it" if "sweep" in namespace else ""
+        parser.error(f"not known: {' '.join(unknown)}{cure}")
     from taskexp.words.errors import TaskExpError
 
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from taskexp.cli.sweepfile import Table
+from taskexp.loop.loop import CompletedRuns
 from taskexp.plan.route import Route
 from taskexp.run.devices import gpu_slots
 from taskexp.task import Task
@@ -74,6 +75,11 @@ class Sweep:
         options = {name: self.options[name] for name in _ROUTE if name in self.options}
         with self._told():
             return self.task.route(shard=self._shard(), **options)
+
+    def as_completed(self, folder: Path, **showing: Any) -> CompletedRuns:
+        """Make its loop, recorded in a folder. Raises as `Task.as_completed` does."""
+        with self._told():
+            return self.task.as_completed(journal=folder, **self.loop_options, **showing)
 
     def _name(self) -> str:
         """Name the folder so that the same command, or the same file, finds it again."""

@@ -18,28 +18,29 @@ class Teller:
 
     Args:
         notify: says a line to the user.
+        total: how many runs there are.
         colour: whether failures are red.
         tells_all: whether runs that succeeded are told, too.
     """
 
-    def __init__(self, notify: Callable[[str], object], *, colour: bool, tells_all: bool) -> None:
+    def __init__(self, notify: Callable[[str], object], total: int, *, colour: bool, tells_all: bool) -> None:
         self._notify = notify
+        self._total = total
         self._colour = colour
         self._tells_all = tells_all
 
-    def tell(self, executable: TaskExecutable, number: int, of: int) -> None:
+    def tell(self, executable: TaskExecutable, number: int) -> None:
         """Say how a run ended.
 
         Args:
             executable: the run.
             number: how many have ended, this one included.
-            of: how many there are.
         """
         result = executable.result
         is_failure = result.status not in (Status.succeeded, Status.interrupted)
         if not (is_failure or self._tells_all):
             return
-        place = f"[{number}/{of}] " if self._tells_all else ""
+        place = f"[{number}/{self._total}] " if self._tells_all else ""
         line = f"{place}index {result.index}: {_ending(result)}: {executable.label}"
         said = [self._red(line), *_last_lines(executable)] if is_failure else [line]
         self._notify("\n".join(said))

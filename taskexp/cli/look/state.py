@@ -53,7 +53,7 @@ def read_state(folder: Path) -> State:
 
 def find_driver(folder: Path) -> Holder | None:
     """Find who runs the sweep of a journal now."""
-    return read_living_holder(folder / "driver.lock")
+    return read_living_holder(folder)
 
 
 def find_pids(driver: Holder | None) -> dict[tuple[int, int], int]:

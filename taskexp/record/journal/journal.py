@@ -117,7 +117,7 @@ class Journal:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self.folder.mkdir(mode=0o700, exist_ok=True)
             self._logs.mkdir(mode=0o700, exist_ok=True)
-            self._lock = Lock(self.folder / "driver.lock")
+            self._lock = Lock(self.folder)
         self._writer: Writer | None = None
         self._driver = 0
         try:

@@ -18,6 +18,8 @@ from pathlib import Path
 from taskexp.run.identity import Identity, own_identity
 from taskexp.words.errors import JournalError
 
+FILE_NAME = "driver.lock"
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -35,15 +37,15 @@ class Lock:
     """The lock of a journal, held from the making of this object until `release`.
 
     Args:
-        path: the lock's file; it stays there.
+        folder: the journal's; the lock's file stays there.
 
     Raises:
         JournalError: another driver has it.
         OSError: the file cannot be made or written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
         self._descriptor = self._acquire()
         try:
             holder = Holder(own_identity(), datetime.now().astimezone().isoformat(timespec="seconds"))
@@ -70,11 +72,7 @@ class Lock:
                     if _is_at(descriptor, self._path):
                         return descriptor
                 elif not self._throw_away(descriptor):
-                    holder = read_holder(self._path) or "a driver which has just begun"
-                    raise JournalError(
-                        f"{self._path.parent}: the journal is in use by {holder}; wait for it, stop it, or use "
-                        "another folder"
-                    )
+                    raise _in_use(self._path.parent, read_holder(self._path) or "a driver which has just begun")
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -126,8 +124,19 @@ def read_holder(path: Path) -> Holder | None:
         return None
 
 
-def read_living_holder(path: Path) -> Holder | None:
-    """Read who has the lock; None if nobody, or one who is dead."""
+def check_free(folder: Path) -> None:
+    """Look whether a journal has no driver, so far as can be told without taking its lock. Raises JournalError."""
+    if (holder := read_living_holder(folder)) is not None:
+        raise _in_use(folder, holder)
+
+
+def _in_use(folder: Path, holder: Holder | str) -> JournalError:
+    return JournalError(f"{folder}: the journal is in use by {holder}; wait for it, stop it, or use another folder")
+
+
+def read_living_holder(folder: Path) -> Holder | None:
+    """Read who drives the sweep of a journal; None if nobody, or one who is dead."""
+    path = folder / FILE_NAME
     holder = read_holder(path)
     if holder is None or holder.driver.is_dead:
         return None
