@@ -716,8 +716,8 @@ os.kill(os.getpid(), 9)
 def stale_lock(tmp_path: Path) -> Iterator[Path]:
     """The lock of a driver that was killed, which a fork of it still has."""
     (tmp_path / "script.py").write_text(HOLDS_AND_FORKS)
-    path = tmp_path / "driver.lock"
-    with subprocess.Popen([sys.executable, tmp_path / "script.py", path], start_new_session=True) as driver:
+    path = tmp_path / lock.FILE_NAME
+    with subprocess.Popen([sys.executable, tmp_path / "script.py", tmp_path], start_new_session=True) as driver:
         assert driver.wait(SECONDS) == -signal.SIGKILL
     try:
         yield path
@@ -732,7 +732,7 @@ def test_of_two_drivers_that_find_the_lock_of_a_dead_ones_fork_one_gets_it(stale
 
     def take() -> None:
         with suppress(JournalError):
-            got.append(lock.Lock(stale_lock))
+            got.append(lock.Lock(stale_lock.parent))
 
     def slow(descriptor: int, path: Path) -> bool:
         found = is_at(descriptor, path)
@@ -747,9 +747,9 @@ def test_of_two_drivers_that_find_the_lock_of_a_dead_ones_fork_one_gets_it(stale
     threads[0].join()
     assert len(got) == 1
     with pytest.raises(JournalError, match="in use by this very process"):
-        lock.Lock(stale_lock)
+        lock.Lock(stale_lock.parent)
     got[0].release()
-    lock.Lock(stale_lock).release()
+    lock.Lock(stale_lock.parent).release()
 
 
 def test_a_link_to_nothing_is_no_place_for_a_journal(tmp_path: Path):
