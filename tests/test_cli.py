@@ -204,6 +204,21 @@ def test_the_same_command_goes_on_where_it_was_and_says_so_in_one_line(cli: Cli,
     assert (tmp_path / "log").read_text().count("x") == 7
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("true", "true"),
+        ("/bin/echo {a,b} c", "echo"),
+        ("python3 ./sub/train.py --lr {1,2}", "python3-train.py"),
+        ("{echo,printf} x", "sweep"),
+        ("sh -c 'echo {1,2}'", "sh"),
+    ],
+)
+def test_a_journal_is_called_after_the_program(cli: Cli, command: str, name: str) -> None:
+    folder = json.loads(cli("plan", "--json", command).out)["folder"]
+    assert re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{8}}", Path(folder).name)
+
+
 def test_another_command_has_another_journal(cli: Cli, tmp_path: Path) -> None:
     for line in ("true {1,2}", "true {1,3}", "false {1,2}"):
         cli("run", line)
@@ -241,6 +256,14 @@ def test_at_the_end_there_is_a_table_of_the_results(cli: Cli) -> None:
     header, *rows = answer.out.splitlines()
     assert header.split() == ["index", "status", "arg1", "loss", "duration"]
     assert [row.split()[:4] for row in rows] == [["0", "succeeded", "7", "0.7"], ["1", "succeeded", "8", "0.8"]]
+
+
+def test_the_table_of_a_very_long_sweep_is_left_to_results(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("taskexp.cli.conduct.MOST_ROWS", 3)
+    assert len(cli("run", "true {1..3}").out.splitlines()) == 4
+    answer = cli("run", "true {1..4}")
+    assert answer.out == ""
+    assert "taskexp results .taskexp/true-" in answer.err
 
 
 def test_as_json_stdout_is_one_object(cli: Cli) -> None:

@@ -48,6 +48,7 @@ def test_forty_slots_fit_on_a_small_screen(tmp_path: Path) -> None:
         (tmp_path / "go").touch()
         assert screen.wait() == 0
         assert "40 runs ended: 40 succeeded" in screen.text
+        assert re.search(r"39 +succeeded +40", screen.text)
         assert "more running" not in screen.text
 
 

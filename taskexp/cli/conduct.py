@@ -18,6 +18,7 @@ from taskexp.record.journal.database import FILE_NAME
 from taskexp.record.journal.glance import read_glance
 from taskexp.record.journal.lock import check_free
 from taskexp.record.results import open_results
+from taskexp.record.table import Sheet
 from taskexp.run.cells import terminal_size
 from taskexp.run.outlet import terminal_device
 from taskexp.words.counting import counted
@@ -26,8 +27,9 @@ from taskexp.words.outcome import Status
 
 FAILED = 1
 ROWS = 40
-"""The longest table that is written at the end on a terminal; elsewhere `MOST_ROWS`."""
+"""How many rows of the results are written at the end on a terminal."""
 MOST_ROWS = 1000
+"""Where there are more results, none is written at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +131,17 @@ def _report(folder: Path, showing: Showing, counts: Counter[Status]) -> None:
 
 
 def _write_table(folder: Path) -> None:
+    """Write the results as a table, of a long one the beginning."""
+    if sum(_recorded(folder).values()) > MOST_ROWS:
+        return  # to read them all would take longer than anybody looks at them
     on_terminal = terminal_device(sys.stdout) is not None
-    most = ROWS if on_terminal else MOST_ROWS
-    if sum(_recorded(folder).values()) <= most:
-        sheet = brief_sheet(open_results(folder).sheet())
-        width = terminal_size(sys.stdout).columns if on_terminal else None
-        print(write_table(sheet, width, colour=colours(sys.stdout)), end="", flush=True)
+    columns, rows = brief_sheet(open_results(folder).sheet())
+    shown = rows[: ROWS if on_terminal else MOST_ROWS]
+    width = terminal_size(sys.stdout).columns if on_terminal else None
+    print(write_table(Sheet(columns, shown), width, colour=colours(sys.stdout)), end="")
+    if len(shown) < len(rows):
+        print(f"... and {counted(len(rows) - len(shown), 'more row', 'more rows')}")
+    sys.stdout.flush()
 
 
 def _recorded(folder: Path) -> Mapping[Status, int]:

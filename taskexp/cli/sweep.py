@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
@@ -204,7 +205,7 @@ def _listed(gpus: object) -> list[str]:
 
 
 def _slug(command: str) -> str:
-    """Make a name for a folder of the first words of a command, up to its first option."""
-    words = re.split(r"\s+-", command, maxsplit=1)[0]
-    names = [os.path.basename(word.rstrip("/")) for word in words.split()]
+    """Make a name for a folder of the first words of a command, up to its first option or loop."""
+    words = takewhile(lambda word: not re.match("-|.*{", word), command.split())
+    names = [os.path.basename(word.rstrip("/")) for word in words]
     return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(names))[:_NAME_LENGTH].strip("-.") or "sweep"
