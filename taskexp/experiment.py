@@ -13,6 +13,7 @@ from taskexp.loop.slots import checked_slots
 from taskexp.plan.point import Point
 from taskexp.plan.points import Points
 from taskexp.plan.route import Order, Route
+from taskexp.plan.secrets import Secrets
 from taskexp.plan.spec import Spec
 from taskexp.plan.values import Value, checked_int
 from taskexp.record.journal.rerun import checked_rerun
@@ -102,6 +103,7 @@ class Experiment(ABC):
         journal: str | os.PathLike[str] | None = None,
         rerun: str | Iterable[str] | None = None,
         show_runs: bool = False,
+        notices: bool = True,
     ) -> ExecutableLoop:
         """Make the loop that hands out each point as an executable, for `for` and for `async for`.
 
@@ -134,6 +136,8 @@ class Experiment(ABC):
                 "succeeded". What had not come to its end runs again in any case.
             show_runs: under the bar, on a terminal, a row for each running command: its index, its age, what tells it
                 from the others, and the newest line of its output.
+            notices: tell on stderr at once of a run that cannot be started or times out; False is for a body that
+                tells it by itself. The summary at the end tells it in any case.
 
         Raises:
             ArgumentTypeError, ArgumentValueError: an argument makes no sense; nothing was started.
@@ -142,7 +146,9 @@ class Experiment(ABC):
         route = Route(self._points(), order, seed, start, shard)
         return ExecutableLoop(
             route,
-            _options(route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs),
+            _options(
+                route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs, notices
+            ),
         )
 
     def as_completed(
@@ -168,6 +174,7 @@ class Experiment(ABC):
         journal: str | os.PathLike[str] | None = None,
         rerun: str | Iterable[str] | None = None,
         show_runs: bool = False,
+        notices: bool = True,
     ) -> CompletedRuns:
         """Run every point and hand out each executable when its run is over, in order of completion.
 
@@ -177,7 +184,7 @@ class Experiment(ABC):
         """
         route = Route(self._points(), order, seed, start, shard)
         options = _options(
-            route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs
+            route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs, notices
         )
         return CompletedRuns(route, options, execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check))
 
@@ -204,6 +211,7 @@ class Experiment(ABC):
         journal: str | os.PathLike[str] | None = None,
         rerun: str | Iterable[str] | None = None,
         show_runs: bool = False,
+        notices: bool = True,
     ) -> list[RunResult]:
         """Run every point; returns the results in the order of their indices. See `as_completed`.
 
@@ -211,7 +219,7 @@ class Experiment(ABC):
         """
         route = Route(self._points(), order, seed, start, shard)
         options = _options(
-            route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs
+            route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs, notices
         )
         execute = execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check)
         with CompletedRuns(route, options, execute, lists_recorded=True) as completed:
@@ -248,6 +256,7 @@ def _options(
     journal: object,
     rerun: object,
     show_runs: bool,
+    notices: bool,
 ) -> LoopOptions:
     """Check what is said to a loop."""
     environs = checked_slots(slots, route.points.variables)
@@ -256,4 +265,6 @@ def _options(
         raise ArgumentValueError("rerun without a journal has no effect; give journal='build/sweep'")
     again = checked_rerun(rerun)
     folder = checked_folder(journal)
-    return LoopOptions(use_tqdm, max_workers, output, environs, retry, until, folder, again, show_runs)
+    secrets = {value for environ in environs for name, value in environ.items() if name in Secrets()}
+    hidden = frozenset(secrets | route.points.secret_values) if journal is not None else frozenset[str]()
+    return LoopOptions(use_tqdm, max_workers, output, environs, retry, until, folder, again, show_runs, notices, hidden)

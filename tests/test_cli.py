@@ -238,6 +238,36 @@ def test_a_failure_is_told_with_its_last_lines_and_makes_the_exit_code_1(cli: Cl
     assert "two 0" not in answer.err
 
 
+def test_a_failure_is_told_once(cli: Cli) -> None:
+    missing = cli("run", "no-such-program-anywhere {1,2}").err.partition("taskexp: 2 of 2 runs failed")[0]
+    assert missing.count("could not start") == 2
+    slow = cli("run", "--timeout", "0.2", "--grace", "0", "sleep 60").err.partition("taskexp: 1 of 1 runs failed")[0]
+    assert slow.count("longer than its timeout") == 1
+    shown = cli("run", "-v", "sh -c 'echo the output; exit 1'")
+    assert (shown.out + shown.err).count("the output") == 1 + shown.err.count("sh -c")
+
+
+def test_a_failure_with_endless_lines_is_told_in_few_words(cli: Cli) -> None:
+    answer = cli("run", f"{PYTHON} -c 'print(\"x\" * 60000); exit(1)'")
+    assert len(answer.err) < 3000
+    assert "xxx…" in answer.err
+
+
+def test_a_sweep_file_may_have_blanks_in_its_name(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "my sweep.toml").write_text("command = 'true {1,2}'")
+    assert json.loads(cli("plan", "--json", "my sweep.toml").out)["count"] == 2
+
+
+def test_a_journal_is_found_again_in_another_locale(tmp_path: Path) -> None:
+    folders = set()
+    for locale in ("C.UTF-8", "C"):
+        environ = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+        command = [PYTHON, "-m", "taskexp", "plan", "--json", "echo é {1,2}"]
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=True)
+        folders.add(json.loads(done.stdout)["folder"])
+    assert len(folders) == 1
+
+
 def test_what_a_failed_program_printed_cannot_move_the_cursor(cli: Cli) -> None:
     answer = cli("run", "--shell", r"printf '10%%\r20%%\n\033[2Jgone\033]0;title\007\n'; exit 1")
     assert "    20%\n    gone\n" in answer.err
@@ -349,6 +379,15 @@ def test_stdin_cwd_and_secrets(cli: Cli, tmp_path: Path) -> None:
         (["run", "--sample", "3", "true {1,2}"], "sample(3)"),
         (["run", "--rerun", "broken", "true"], "broken"),
         (["run", "--slots", "A=1,2", "--gpus", "0", "true"], "slots"),
+        (["run", "--env", "A=1", "--env", "A=2", "true"], "--env A is given twice"),
+        (["run", "--metric", "a=(x)", "--metric", "a=(y)", "true"], "--metric a is given twice"),
+        (["run", "--gpus", "0,1", "--slots", "CUDA_VISIBLE_DEVICES=4", "true"], "say it once"),
+        (["run", "--gpus", "0,,1", "true"], "names no GPUs"),
+        (["run", "--dir", "", "true"], "dir is empty"),
+        (["run", "--dry-run", "--json", "true"], "taskexp plan --json"),
+        (["run", "--dry-run", "--timeout", "-1", "true"], "timeout=-1"),
+        (["plan", "-j", "0", "true"], "max_workers=0"),
+        (["plan", "--rerun", "broken", "true"], "broken"),
         (["run", ""], "empty"),
         (["run", "echo 'a"], "closed"),
         (["run", "no-such.toml"], "no-such.toml"),
@@ -464,18 +503,56 @@ def test_options_of_the_command_line_count_more_than_those_of_the_file(cli: Cli,
         ("command = 'true'\nretry_on = [1.5]", "retry_on"),
         ("command = 'true'\nshard = '5/4'", "shard='5/4'"),
         ("command = ", "this is no TOML"),
+        ("command = 'true'\nslots = {A = 3}", "slots: 'A' is a list"),
+        ("command = 'true'\nslots = {A = {x = 1}}", "slots: 'A'"),
+        ("command = 'true'\n[options.slots]\nA = [[1]]", "slots: 'A'"),
+        ("command = 'true'\ngpus = [0, {a = 1}]", "gpus"),
+        ("command = 'true'\n[args.sub]\n'--a' = [1]", "args: 'sub'"),
+        ("command = 'true'\n[fixed.sub]\n'--a' = 1", "fixed: 'sub'"),
+        ("command = 'true'\n[env]\nA = {a = 1}", "env: 'A'"),
+        ("command = 'true'\n[[zip]]\nenv = [1]", "zip: 'env'"),
+        ("command = 'true'\nsample = {seed = 3}", "sample: 'n' is missing"),
+        ("command = 'true'\nrepeat = {key = '--seed'}", "repeat: 'n' is missing"),
+        ("command = 'true'\n[metrics]\nloss = {take = 'min'}", "'pattern' is missing"),
+        ("command = 'true'\ndir = ''", "dir is empty"),
     ],
 )
 def test_a_mistake_in_a_file_names_the_file_and_the_key(cli: Cli, tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "sweep.toml").write_text(text)
     answer = cli("run", "sweep.toml")
     assert answer.code == 2
-    assert "sweep.toml: " in answer.err
+    assert answer.err.count("sweep.toml: ") == 1
     assert told in answer.err
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.toml"]
 
 
 # ---- resume and rerun
+
+
+def test_the_record_of_the_command_is_that_of_the_driver_that_has_the_journal(cli: Cli, tmp_path: Path) -> None:
+    line = "sh -c 'touch begun; while [ ! -e go ]; do sleep 0.05; done'"
+    with start("run", "--dir", "j", "--timeout", "77", line, folder=tmp_path) as process:
+        eventually((tmp_path / "begun").exists, "the run has not begun", 30)
+        before = (tmp_path / "j" / "sweep.json").read_text()
+        refused = cli("run", "--dir", "j", "--timeout", "88", line)
+        after = (tmp_path / "j" / "sweep.json").read_text()
+        (tmp_path / "go").touch()
+        process.communicate(timeout=30)
+    assert refused.code == 2
+    assert refused.out == ""
+    assert before == after
+    assert json.loads(after)["table"]["options"] == {"timeout": 77}
+
+
+def test_only_the_sweeps_own_runs_are_counted_and_shown(cli: Cli) -> None:
+    assert cli("run", "--env", "A=1,2", "sh -c 'exit $A'").code == 1
+    other = cli("run", "--json", "--env", "A=0", "sh -c 'exit $A'")
+    assert other.code == 0
+    assert [row["A"] for row in json.loads(other.out)["results"]] == ["0"]
+    assert "recording in" in other.err
+    part = cli("run", "--shard", "1/2", "--env", "A=0,3", "sh -c 'exit $A'")
+    assert part.code == 0
+    assert "1 run succeeded there before" in part.err
 
 
 def test_resume_needs_nothing_but_the_folder(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -502,7 +579,9 @@ def test_rerun_runs_what_failed_or_all_of_it(cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "0\n3\n3\n"
     assert cli("rerun", "j", "--all").code == 1
     assert (tmp_path / "log").read_text() == "0\n3\n3\n0\n3\n"
-    assert cli("rerun", "j", "--rerun", "timed_out").code == 0
+    kept = cli("rerun", "j", "--rerun", "timed_out")  # the failure that is kept is a failure of the sweep
+    assert kept.code == 1
+    assert "nothing was left to run" in kept.err
     assert cli("rerun", "j", "--failed", "--all").code == 2
 
 
@@ -515,6 +594,48 @@ def test_a_secret_is_asked_for_again(cli: Cli, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("MY_TOKEN", "hunter23")
     assert cli("resume", "j").code == 0
     assert (tmp_path / "token").read_text() == "hunter23\n"
+
+
+def files_with(folder: Path, text: str) -> list[str]:
+    return [path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--env", "MY_TOKEN=hunter22", "true {1,2}"],
+        ["--env", "MY_TOKEN=hunter22,hunter22b", "true"],
+        ["--env", "PHRASE=hunter22", "--secret-env", "PHRASE", "true"],
+        ["--slots", "MY_TOKEN=hunter22,hunter22b", "true {1,2}"],
+        ["--env", "MY_TOKEN=hunter22", "sh -c 'true hunter22'"],
+    ],
+)
+def test_no_file_of_the_journal_holds_a_secret(tmp_path: Path, words: list[str]) -> None:
+    with start("run", "--dir", "j", *words, folder=tmp_path) as process:
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert files_with(tmp_path / "j", "hunter22") == []
+
+
+def test_a_secret_of_a_zip_in_a_file_is_not_written(cli: Cli, tmp_path: Path) -> None:
+    text = "command = 'true'\n[[zip]]\nenv = {DB_PASSWORD = ['hunter22', 'hunter33'], N = ['1', '2']}\n"
+    (tmp_path / "sweep.toml").write_text(text)
+    assert cli("run", "--dir", "j", "sweep.toml").code == 0
+    assert files_with(tmp_path / "j", "hunter22") == []
+
+
+@pytest.mark.parametrize(
+    "words", [["--env", "MY_TOKEN=hunter22,hunter33", "false"], ["--env", "MY_TOKEN=hunter22", "false hunter22"]]
+)
+def test_a_sweep_whose_secrets_cannot_be_had_again_is_not_resumed_as_another(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    assert cli("run", "--dir", "j", *words).code == 1
+    monkeypatch.setenv("MY_TOKEN", "hunter22")
+    answer = cli("resume", "j")
+    assert answer.code == 2
+    assert "give the command again" in answer.err
+    assert cli("run", "--dir", "j", *words).code == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 9, "taskexp": "9.9"}', '"x"'])
@@ -567,6 +688,50 @@ def test_a_sweep_that_was_killed_goes_on(cli: Cli, tmp_path: Path, number: int, 
     (tmp_path / "go").touch()
     assert cli("resume", "j").code == 0
     assert (tmp_path / "log").read_text() == "a\nb\nb\n"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [
+        ("2>&1 | true", 1),
+        ("| true", 1),
+        ("2>/dev/full", 1),
+        (">/dev/full", 1),
+        (">&-", 1),
+        ("2>&-", 1),
+        ("<&- >&- 2>&-", 1),
+        ("--json >&-", 1),
+        ("-v >&-", 1),
+    ],
+)
+def test_streams_that_take_nothing_neither_stop_the_runs_nor_change_the_exit_code(
+    tmp_path: Path, redirection: str, code: int
+) -> None:
+    command = f"{PYTHON} -m taskexp run --dir j 'sh -c \"echo x >> ran; exit $0\" {{0,1}}' {redirection}"
+    script = f"set -o pipefail; {command}; echo ${{PIPESTATUS[0]}} >code"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (tmp_path / "code").read_text() == f"{code}\n"
+    assert (tmp_path / "ran").read_text() == "x\nx\n"
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "Exception ignored" not in done.stderr
+
+
+def test_results_that_cannot_be_written_are_a_failure_that_is_told(tmp_path: Path) -> None:
+    command = f"{PYTHON} -m taskexp run --dir j 'true {{0,1}}' >/dev/full"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "the results cannot be written" in done.stderr
+    assert len(open_results(tmp_path / "j")) == 2
+
+
+@pytest.mark.parametrize("command", ["plan 'true {1,2}'", "results j", "show j 0", "logs j 0", "status j"])
+def test_a_closed_stdout_is_no_traceback(cli: Cli, tmp_path: Path, command: str) -> None:
+    cli("run", "--dir", "j", "true")
+    script = f"{PYTHON} -m taskexp {command} >&-"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_reader_that_has_seen_enough_ends_the_program_in_silence(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from taskexp.cli.sweep import Sweep
 from taskexp.cli.sweepfile import OPTIONS, Table, checked_table, merged, read_sweepfile
+from taskexp.words.errors import ArgumentValueError
 
 _ORDERS = ("loop", "shuffle", "interleave")
 
@@ -77,7 +79,7 @@ def sweep_of(namespace: argparse.Namespace) -> Sweep:
 def options_of(namespace: argparse.Namespace) -> Table:
     """Read how the sweep is to be run; only what was said."""
     options = {name: getattr(namespace, name, None) for name in OPTIONS}
-    options["slots"] = dict(options["slots"]) if options["slots"] else None
+    options["slots"] = _once("--slots", options["slots"] or [])
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -85,14 +87,22 @@ def _table_of(namespace: argparse.Namespace) -> Table:
     said: dict[str, Any] = {
         name: getattr(namespace, name) for name in ("shell", "live", "cwd", "stdin", "secret_env", "sample")
     }
-    said["env"] = {name: _one_or_all(values) for name, values in namespace.env or ()} or None
-    said["metrics"] = dict(namespace.metric or ()) or None
+    said["env"] = _once("--env", [(name, _one_or_all(values)) for name, values in namespace.env or ()])
+    said["metrics"] = _once("--metric", namespace.metric or ())
     said["repeat"] = namespace.repeat
     return {**{name: value for name, value in said.items() if value is not None}, "options": options_of(namespace)}
 
 
+def _once(option: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any] | None:
+    """Make a table of what was said by name; None if nothing was."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ArgumentValueError(f"{option} {twice[0]} is given twice; give it once")
+    return dict(pairs) or None
+
+
 def _names_file(word: str) -> bool:
-    return word.endswith(".toml") and not re.search(r"[\s{]", word)
+    return word.endswith(".toml") and (not re.search(r"[\s{]", word) or Path(word).is_file())
 
 
 def _one_or_all(values: list[str]) -> str | list[str]:
@@ -102,7 +112,7 @@ def _one_or_all(values: list[str]) -> str | list[str]:
 def _named(text: str, what: str) -> tuple[str, str]:
     name, equals, rest = text.partition("=")
     if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} has no name; write {what}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
     return name, rest
 
 

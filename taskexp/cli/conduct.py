@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +12,10 @@ from taskexp.cli.recall import remember
 from taskexp.cli.sweep import Sweep
 from taskexp.cli.table import colours, write_table
 from taskexp.cli.teller import Teller
+from taskexp.cli.text import divert, say, write_out
 from taskexp.loop.loop import CompletedRuns
-from taskexp.record.journal.database import FILE_NAME
-from taskexp.record.journal.glance import read_glance
-from taskexp.record.journal.lock import check_free
-from taskexp.record.results import open_results
+from taskexp.record.journal.glance import read_glance, read_statuses
+from taskexp.record.results import Results, open_results
 from taskexp.record.table import Sheet
 from taskexp.run.cells import terminal_size
 from taskexp.run.outlet import terminal_device
@@ -30,6 +28,11 @@ ROWS = 40
 """How many rows of the results are written at the end on a terminal."""
 MOST_ROWS = 1000
 """Where there are more results, none is written at the end."""
+LONGEST_LINE = 500
+"""How many characters of a failed run's last lines are told off a terminal."""
+
+_GOOD = {Status.succeeded, Status.interrupted}
+"""What is no failure: without a signal, only a `halt` interrupts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,89 +67,115 @@ def conduct(sweep: Sweep, folder: Path, showing: Showing) -> int:
     """Run a sweep with its journal in a folder.
 
     Returns:
-        0 if all runs succeeded, 1 if some did not or could not be recorded.
+        0 if all runs succeeded, those recorded before included; 1 if some did not or could not be recorded.
 
     Raises:
         ArgumentTypeError, ArgumentValueError, JournalError: it could not begin; nothing was started.
         KeyboardInterrupt, SystemExit: it was interrupted; everything is stopped.
     """
     on_terminal = terminal_device(sys.stderr) is not None
-    loop = sweep.as_completed(
+    with sweep.as_completed(
         folder,
         ostreams=[sys.stdout] if showing.verbose and not showing.json else [],
         use_tqdm=on_terminal and not showing.quiet,
         show_runs=True,
-    )
-    check_free(folder)
-    remember(sweep, folder)
-    if not showing.quiet:
-        _announce(folder, sweep.options.get("rerun"))
-    teller = Teller(
+        notices=False,
+    ) as loop:
+        loop.open()
+        remember(sweep, folder)
+        if not showing.quiet:
+            loop.notify(f"taskexp: {_beginning(sweep, folder)}")
+        counts: Counter[Status] = Counter()
+        is_recorded = _run(loop, _teller(sweep, loop, showing, on_terminal=on_terminal), counts)
+    is_good = is_recorded and not counts.keys() - _GOOD and not _kept_failure(sweep, folder)
+    is_written = showing.quiet or _report(sweep, folder, showing, counts)
+    return 0 if is_good and is_written else FAILED
+
+
+def _teller(sweep: Sweep, loop: CompletedRuns, showing: Showing, *, on_terminal: bool) -> Teller:
+    return Teller(
         loop.notify,
         sweep.route.step_count - sweep.route.first_step,
         colour=colours(sys.stderr),
         tells_all=not (on_terminal or showing.quiet),
+        shows_lines=not showing.verbose,
+        width=terminal_size(sys.stderr).columns if on_terminal else LONGEST_LINE,
     )
-    counts: Counter[Status] = Counter()
-    is_recorded = _run(loop, teller, counts)
-    _report(folder, showing, counts)
-    return FAILED if counts.keys() - {Status.succeeded, Status.interrupted} or not is_recorded else 0
 
 
 def _run(loop: CompletedRuns, teller: Teller, counts: Counter[Status]) -> bool:
     """Take the runs as they end, and count how they ended; False if not all could be recorded, which the loop tells."""
     try:
-        with loop:
-            for executable in loop:
-                counts[executable.result.status] += 1
-                teller.tell(executable, counts.total())
+        for executable in loop:
+            counts[executable.result.status] += 1
+            teller.tell(executable, counts.total())
     except JournalError:
-        if not counts:  # it could not even begin
-            raise
         return False
     return True
 
 
-def _announce(folder: Path, rerun: object) -> None:
-    """Say in one line where the runs are recorded, and what is there already."""
-    recorded = _recorded(folder).get(Status.succeeded, 0)
+# ---- what is said
+
+
+def _beginning(sweep: Sweep, folder: Path) -> str:
+    """Say where the runs are recorded, and which of them are there already."""
+    statuses = [status for fingerprint, status in read_statuses(folder) if _is_own(sweep, fingerprint)]
+    recorded = statuses.count(Status.succeeded)
     were = f"{counted(recorded, 'run')} succeeded there before and"
     if not recorded:
-        told = f"recording in {_short(folder)}"
-    elif rerun == "all":
-        told = f"recording in {_short(folder)}; {were} will run again (--rerun all)"
-    else:
-        told = f"going on in {_short(folder)}; {were} will not run again (--rerun all runs everything)"
-    print(f"taskexp: {told}", file=sys.stderr)
+        return f"recording in {_short(folder)}"
+    if sweep.options.get("rerun") == "all":
+        return f"recording in {_short(folder)}; {were} will run again (--rerun all)"
+    return f"going on in {_short(folder)}; {were} will not run again (--rerun all runs everything)"
 
 
-def _report(folder: Path, showing: Showing, counts: Counter[Status]) -> None:
-    """Write the results of the journal, and where they are."""
-    if showing.json:
-        rows = [json.loads(line) for line in open_results(folder).to_jsonl().splitlines()]
-        print(json.dumps({"folder": str(folder), "counts": dict(counts), "results": rows}))
-    elif not showing.quiet:
-        _write_table(folder)
-        print(f"taskexp: {_ran(counts)}; taskexp results {_short(folder)} has all", file=sys.stderr)
+def _kept_failure(sweep: Sweep, folder: Path) -> bool:
+    """Tell whether a recorded run that did not succeed was kept as it is, since `rerun` did not name its status."""
+    if sweep.options.get("rerun") in (None, "all"):
+        return False
+    return any(status not in _GOOD for fingerprint, status in read_statuses(folder) if _is_own(sweep, fingerprint))
 
 
-def _write_table(folder: Path) -> None:
+def _report(sweep: Sweep, folder: Path, showing: Showing, counts: Counter[Status]) -> bool:
+    """Write the results of the sweep, and where they are; False if that failed."""
+    try:
+        _write_results(sweep, folder, counts) if showing.json else _write_table(sweep, folder)
+        sys.stdout.flush()
+    except OSError as error:
+        divert(sys.stdout)
+        if not isinstance(error, BrokenPipeError):  # else whoever read us has seen enough
+            say(f"taskexp: error: the results cannot be written: {error}; they are in {folder}")
+            return False
+    if not showing.json:
+        say(f"taskexp: {_ran(counts)}; taskexp results {_short(folder)} has all")
+    return True
+
+
+def _write_results(sweep: Sweep, folder: Path, counts: Counter[Status]) -> None:
+    rows = [json.loads(line) for line in _results(sweep, folder).to_jsonl().splitlines()]
+    print(json.dumps({"folder": str(folder), "counts": dict(counts), "results": rows}))
+
+
+def _write_table(sweep: Sweep, folder: Path) -> None:
     """Write the results as a table, of a long one the beginning."""
-    if sum(_recorded(folder).values()) > MOST_ROWS:
+    if sum(read_glance(folder).counts.values()) > MOST_ROWS:
         return  # to read them all would take longer than anybody looks at them
     on_terminal = terminal_device(sys.stdout) is not None
-    columns, rows = brief_sheet(open_results(folder).sheet())
+    columns, rows = brief_sheet(_results(sweep, folder).sheet())
     shown = rows[: ROWS if on_terminal else MOST_ROWS]
     width = terminal_size(sys.stdout).columns if on_terminal else None
-    print(write_table(Sheet(columns, shown), width, colour=colours(sys.stdout)), end="")
+    write_out(write_table(Sheet(columns, shown), width, colour=colours(sys.stdout)))
     if len(shown) < len(rows):
-        print(f"... and {counted(len(rows) - len(shown), 'more row', 'more rows')}")
-    sys.stdout.flush()
+        print(f"... and {counted(len(rows) - len(shown), 'more row')}")
 
 
-def _recorded(folder: Path) -> Mapping[Status, int]:
-    """Count the runs that a journal knows, by status."""
-    return read_glance(folder).counts if (folder / FILE_NAME).exists() else {}
+def _results(sweep: Sweep, folder: Path) -> Results:
+    """Open the results of the sweep's own points; its journal may hold more."""
+    return open_results(folder).filter(lambda row: _is_own(sweep, row.fingerprint))
+
+
+def _is_own(sweep: Sweep, fingerprint: bytes) -> bool:
+    return sweep.fingerprints is None or fingerprint in sweep.fingerprints
 
 
 def _ran(counts: Counter[Status]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from taskexp.cli.arguments import add_sweep_arguments, sweep_of
 from taskexp.cli.sweep import Sweep
 from taskexp.plan.point import Point
+from taskexp.plan.secrets import without_secrets
 from taskexp.words.counting import counted
 from taskexp.words.errors import PointError
 
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(namespace: argparse.Namespace) -> int:
     """Say how many runs there would be, and the first and the last of them."""
     sweep = sweep_of(namespace)
+    sweep.check()
     steps = _steps(sweep)
     first, last = (_command(sweep, steps[0]), _command(sweep, steps[-1])) if steps else (None, None)
     if namespace.json:
@@ -58,7 +60,7 @@ def _lines(sweep: Sweep, steps: range) -> Iterator[str]:
 
 
 def _command(sweep: Sweep, step: int) -> str:
-    return _display(sweep.route.points[sweep.route.index(step)])
+    return without_secrets(_display(sweep.route.points[sweep.route.index(step)]), sweep.secret_values)
 
 
 def _display(point: Point) -> str:

@@ -5,6 +5,7 @@ import argparse
 from taskexp.cli.arguments import add_sweep_arguments, sweep_of
 from taskexp.cli.conduct import add_showing_arguments, conduct, showing_of
 from taskexp.cli.plan import commands
+from taskexp.words.errors import ArgumentValueError
 
 EXAMPLE = """\
   taskexp run -j 4 --timeout 600 'python train.py --lr {1e-3,1e-4} --seed {1..5} {--amp,}'
@@ -24,6 +25,11 @@ def main(namespace: argparse.Namespace) -> int:
     """Run the sweep; see `taskexp.cli.main` for the exit code."""
     sweep = sweep_of(namespace)
     if namespace.dry_run:
+        if namespace.json:
+            raise ArgumentValueError(
+                "--dry-run writes lines for people and shells; `taskexp plan --json` is for programs"
+            )
+        sweep.check()
         for line in commands(sweep):
             print(line)
         return 0

@@ -26,6 +26,9 @@ _LOOP = ("max_workers", "order", "seed", "start", "retries", "retry_on", "halt")
 _ROUTE = ("order", "seed", "start")
 _NAME_LENGTH = 32
 
+MOST_LISTED = 100_000
+"""A sweep of more points is not listed to tell its runs from others in its journal; that takes about a second."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -55,9 +58,14 @@ class Sweep:
     @property
     def folder(self) -> Path:
         """The journal's: the one that was asked for, or one that is named by the command or the file."""
-        if directory := self.options.get("dir"):
-            return Path(directory).absolute()
-        return Path.cwd() / JOURNALS / self._name()
+        directory = self.options.get("dir")
+        if directory == "":
+            with self._told():
+                raise ArgumentValueError("dir is empty; give the path of a folder, or leave it out")
+        try:
+            return Path(directory or JOURNALS / self._name()).absolute()
+        except FileNotFoundError:
+            raise ArgumentValueError("the current folder is not there any more; go to another one") from None
 
     @cached_property
     def loop_options(self) -> Mapping[str, Any]:
@@ -74,18 +82,37 @@ class Sweep:
     def route(self) -> Route:
         """The points that its loop goes to, in order."""
         options = {name: self.options[name] for name in _ROUTE if name in self.options}
+        task = self.task
         with self._told():
-            return self.task.route(shard=self._shard(), **options)
+            return task.route(shard=self._shard(), **options)
+
+    @property
+    def secret_values(self) -> set[str]:
+        """What is not to be written, as far as it stands in the task."""
+        return self.route.points.secret_values
+
+    @cached_property
+    def fingerprints(self) -> frozenset[bytes] | None:
+        """The points that its loop goes to, as a journal knows them; None where they are too many to be listed."""
+        steps = range(self.route.first_step, self.route.step_count)
+        if self.route.step_count - self.route.first_step > MOST_LISTED:
+            return None
+        return frozenset(self.route.points[self.route.index(step)].fingerprint for step in steps)
+
+    def check(self) -> None:
+        """Look whether it could run here. Raises ArgumentTypeError, ArgumentValueError or JournalError."""
+        self.as_completed(self.folder, ostreams=[]).close()
 
     def as_completed(self, folder: Path, **showing: Any) -> CompletedRuns:
         """Make its loop, recorded in a folder. Raises as `Task.as_completed` does."""
+        task, options = self.task, self.loop_options
         with self._told():
-            return self.task.as_completed(journal=folder, **self.loop_options, **showing)
+            return task.as_completed(journal=folder, **options, **showing)
 
     def _name(self) -> str:
         """Name the folder so that the same command, or the same file, finds it again."""
-        known_by = [str(self.file.absolute())] if self.file else [self.table["command"], self.table.get("shell", False)]
-        digest = hashlib.blake2b(repr(known_by).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+        known_by = str(self.file.absolute()) if self.file else f"{self.table['command']}\0{self.table.get('shell')}"
+        digest = hashlib.blake2b(known_by.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
         return f"{self.file.stem if self.file else _slug(self.table['command'])}-{digest}"
 
     def _shard(self) -> tuple[int, int] | None:
@@ -102,7 +129,10 @@ class Sweep:
         slots: dict[str, Any] = {}
         if (gpus := self.options.get("gpus")) is not None:
             slots |= gpu_slots() if gpus == "auto" else {"CUDA_VISIBLE_DEVICES": _listed(gpus)}
-        return slots | cast("dict[str, Any]", self.options.get("slots", {}))
+        more = cast("dict[str, Any]", self.options.get("slots", {}))
+        if twice := slots.keys() & more.keys():
+            raise ArgumentValueError(f"gpus and slots both give {twice.pop()}; say it once")
+        return slots | more
 
     @contextmanager
     def _told(self) -> Generator[None]:
@@ -154,29 +184,26 @@ def _add_env(task: Task, values: Table) -> None:
 
 def _add_zips(task: Task, zips: list[Any]) -> None:
     for axes in zips:
-        if not isinstance(axes, dict):
-            raise ArgumentTypeError(f"zip: the axes are a table of lists, not {axes!r}; begin it with [[zip]]")
-        named = cast("dict[str, Any]", axes)
-        task.zip({key: value for key, value in named.items() if key != "env"}, env=named.get("env"))
+        task.zip({key: value for key, value in axes.items() if key != "env"}, env=axes.get("env"))
 
 
 def _add_metrics(task: Task, metrics: Table) -> None:
     for name, pattern in metrics.items():
         if isinstance(pattern, dict):
             said = _only(cast(Table, pattern), f"metrics: {name!r}", "pattern", "take")
-            task.metric(name, said.get("pattern"), take=said.get("take", "last"))  # type: ignore[arg-type]
+            task.metric(name, said["pattern"], take=said.get("take", "last"))
         else:
             task.metric(name, pattern)
 
 
 def _add_repeat(task: Task, repeat: Any) -> None:
     said = _only(cast(Table, repeat), "repeat", "n", "key") if isinstance(repeat, dict) else {"n": repeat}
-    task.repeat(said.get("n", 1), said.get("key"))
+    task.repeat(said["n"], said.get("key"))
 
 
 def _add_sample(task: Task, sample: Any) -> None:
     said = _only(cast(Table, sample), "sample", "n", "seed") if isinstance(sample, dict) else {"n": sample}
-    task.sample(said.get("n", 1), said.get("seed", 0))
+    task.sample(said["n"], said.get("seed", 0))
 
 
 _BUILDERS: Mapping[str, Callable[[Task, Any], None]] = {
@@ -194,6 +221,8 @@ _BUILDERS: Mapping[str, Callable[[Task, Any], None]] = {
 def _only(table: Table, where: str, *known: str) -> Table:
     if strange := [name for name in table if name not in known]:
         raise ArgumentValueError(f"{where}: {strange[0]!r} is not known; the keys are {', '.join(known)}")
+    if known[0] not in table:
+        raise ArgumentValueError(f"{where}: {known[0]!r} is missing; give it")
     return table
 
 

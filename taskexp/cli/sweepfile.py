@@ -85,6 +85,7 @@ def checked_table(table: Table, source: str) -> Table:
         raise ArgumentValueError(f"{source}: {twice[0]!r} stands in [options] and outside; say it once")
     if "command" not in table:
         raise ArgumentValueError(f"{source}: 'command' is missing; add a line such as command = 'python train.py'")
+    _check_values({**table, **options}, source)
     outside = {name: value for name, value in table.items() if name in OPTIONS}
     rest = {name: value for name, value in table.items() if name not in OPTIONS}
     return {**rest, "options": _with_workers({**outside, **options}, source)}
@@ -103,6 +104,33 @@ def _check(table: Table, known: Mapping[str, tuple[type, ...]], where: str) -> N
         if not _is_one_of(value, known[name]):
             wanted = " or ".join(_TYPES[kind] for kind in known[name])
             raise ArgumentTypeError(f"{where}: {name!r} is {wanted}, not {value!r}")
+
+
+def _check_values(table: Table, source: str) -> None:
+    """Refuse tables and lists where a value stands: their keys would be taken for values."""
+    variables = [
+        (f"zip: {name!r}", value) for each in table.get("zip", ()) for name, value in _items(each, "zip", source)
+    ]
+    for key in ("fixed", "args", "env", "slots"):
+        variables += [(f"{key}: {name!r}", value) for name, value in table.get(key, {}).items()]
+    variables += [("gpus", table.get("gpus", "")), ("switches", table.get("switches", ""))]
+    for where, value in variables:
+        if where.startswith("slots") and not isinstance(value, list):
+            raise ArgumentTypeError(f"{source}: {where} is a list, a value for each slot, not {value!r}")
+        for each in cast("list[object]", value) if isinstance(value, list) else [value]:
+            if isinstance(each, dict | list):
+                raise ArgumentTypeError(f"{source}: {where} is a value or a list of values, not {value!r}")
+
+
+def _items(axes: object, key: str, source: str) -> list[tuple[str, object]]:
+    """List the axes of a zip, those of its variables, too."""
+    if not isinstance(axes, dict):
+        raise ArgumentTypeError(f"{source}: {key} is a list of tables, not of {axes!r}; begin each with [[{key}]]")
+    named = cast("dict[str, object]", axes)
+    env = named.get("env", {})
+    if not isinstance(env, dict):
+        raise ArgumentTypeError(f"{source}: {key}: 'env' is a table of lists, not {env!r}")
+    return [*((name, value) for name, value in named.items() if name != "env"), *cast("dict[str, object]", env).items()]
 
 
 def _is_one_of(value: object, kinds: tuple[type, ...]) -> bool:

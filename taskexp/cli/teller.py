@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from taskexp.cli.text import last_lines, printable
+from taskexp.cli.text import last_lines, printable, shorten
 from taskexp.loop.executable import TaskExecutable
 from taskexp.run.board import age_text
 from taskexp.words.outcome import RunResult, Status
@@ -10,6 +10,7 @@ from taskexp.words.outcome import RunResult, Status
 LINES = 5
 """How many of a failed run's last lines are shown."""
 
+_INDENT = "    "
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 
@@ -21,13 +22,26 @@ class Teller:
         total: how many runs there are.
         colour: whether failures are red.
         tells_all: whether runs that succeeded are told, too.
+        shows_lines: whether a failure is followed by the last lines of its output.
+        width: how many cells of a line are shown.
     """
 
-    def __init__(self, notify: Callable[[str], object], total: int, *, colour: bool, tells_all: bool) -> None:
+    def __init__(
+        self,
+        notify: Callable[[str], object],
+        total: int,
+        *,
+        colour: bool,
+        tells_all: bool,
+        shows_lines: bool,
+        width: int,
+    ) -> None:
         self._notify = notify
         self._total = total
         self._colour = colour
         self._tells_all = tells_all
+        self._shows_lines = shows_lines
+        self._width = width
 
     def tell(self, executable: TaskExecutable, number: int) -> None:
         """Say how a run ended.
@@ -42,8 +56,14 @@ class Teller:
             return
         place = f"[{number}/{self._total}] " if self._tells_all else ""
         line = f"{place}index {result.index}: {_ending(result)}: {executable.label}"
-        said = [self._red(line), *_last_lines(executable)] if is_failure else [line]
+        said = [self._red(line), *self._last_lines(executable)] if is_failure else [line]
         self._notify("\n".join(said))
+
+    def _last_lines(self, executable: TaskExecutable) -> list[str]:
+        """Read the last lines of a run's log, free of what would move the cursor."""
+        path = executable.log_path if self._shows_lines else None
+        lines = [] if path is None else last_lines(path, LINES)
+        return [f"{_INDENT}{shorten(line, self._width - len(_INDENT))}" for line in lines if line.strip()]
 
     def _red(self, line: str) -> str:
         return f"{_RED}{line}{_PLAIN}" if self._colour else line
@@ -51,9 +71,3 @@ class Teller:
 
 def _ending(result: RunResult) -> str:
     return f"{printable(result.describe())} after {age_text(result.duration.total_seconds())}"
-
-
-def _last_lines(executable: TaskExecutable) -> list[str]:
-    """Read the last lines of a run's log, free of what would move the cursor."""
-    path = executable.log_path
-    return [] if path is None else [f"    {line}" for line in last_lines(path, LINES) if line.strip()]

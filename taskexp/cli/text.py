@@ -1,13 +1,12 @@
 """Text: what a journal holds, written so that it fits a terminal and does nothing to it."""
 
 import os
-import re
 import sys
 from pathlib import Path
+from typing import IO
 
-from taskexp.run.cells import count_cells, cut
+from taskexp.run.cells import count_cells, cut, visible
 
-_ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-_])")
 ELLIPSIS = "…"
 
 _TAIL_BYTES = 1 << 16
@@ -22,8 +21,8 @@ def printable(text: str) -> str:
 
 def shown_lines(text: str) -> list[str]:
     r"""Return the lines of a program's output as a terminal would have them: colours gone, redrawn ones in the end."""
-    lines = _ESCAPES.sub("", text.replace("\r\n", "\n")).split("\n")
-    return [printable(line.rstrip("\r").rpartition("\r")[2].expandtabs()) for line in lines]
+    states = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return [printable(visible(state).expandtabs()) for state in states]
 
 
 def shorten(text: str, width: int) -> str:
@@ -42,6 +41,21 @@ def last_lines(path: Path, count: int) -> list[str]:
     except OSError:  # it did not start, or its log was thrown away
         return []
     return shown_lines(text.removesuffix("\n"))[-count:] if text else []
+
+
+def say(line: str) -> None:
+    """Write a line to stderr; that it cannot be written ends nothing."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        divert(sys.stderr)
+
+
+def divert(stream: IO[str]) -> None:
+    """Have a stream that takes nothing any more write to nowhere, so that its last flush does not fail, too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def write_out(text: str) -> None:

@@ -103,6 +103,18 @@ class Loop(ABC):
     ) -> None:
         await self.aclose()
 
+    def open(self) -> None:
+        """Begin now what the first step of a `for` begins: take the journal and the signals, and show the bar.
+
+        Raises:
+            ExecutableStateError: the loop is in use by an `async for`.
+            JournalError: the journal cannot be used.
+        """
+        if self._async_begun:
+            raise ExecutableStateError("this loop is in use by an async for; make another one")
+        if not self._sweep.finished:
+            self._facade.begin()
+
     def notify(self, line: str) -> None:
         """Say a line to the user on stderr, above the bar; what is printed there directly would tear it.
 

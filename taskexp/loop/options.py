@@ -36,6 +36,8 @@ class LoopOptions:
         journal: the folder where runs are recorded; None is nowhere.
         rerun: which recorded runs run again.
         show_runs: whether the runs that go on have rows under the bar, on a terminal.
+        notices: whether a run that cannot be started, or times out, is told at once.
+        secret_values: what is not to be written with the driver's own arguments.
     """
 
     use_tqdm: bool
@@ -47,6 +49,8 @@ class LoopOptions:
     journal: Path | None = None
     rerun: Rerun = DEFAULT
     show_runs: bool = False
+    notices: bool = True
+    secret_values: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "max_workers", checked_int(self.max_workers, "max_workers"))

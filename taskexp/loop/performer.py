@@ -25,13 +25,15 @@ class Performer:
         lane: where the user's functions are called, unless a run has a lane of its own.
         recorder: where attempts are recorded.
         keeps_tail: whether the last output of an attempt has to be kept.
+        notices: whether it is told that a run could not be started.
     """
 
-    def __init__(self, engine: Engine, lane: Lane, recorder: Recorder, *, keeps_tail: bool) -> None:
+    def __init__(self, engine: Engine, lane: Lane, recorder: Recorder, *, keeps_tail: bool, notices: bool) -> None:
         self._engine = engine
         self._recorder = recorder
         self._lane = lane
         self._keeps_tail = keeps_tail
+        self._notices = notices
 
     async def perform(
         self,
@@ -66,7 +68,8 @@ class Performer:
             record.close()
         if ending.status is Status.not_started:
             run.slot = None
-            run.transcript.note(f"taskexp: index {run.point.index} not started: {ending.error}")
+            if self._notices:
+                run.transcript.note(f"taskexp: index {run.point.index} not started: {ending.error}")
         await run.transcript.end(hurried)
         result = run.conclude(ending, devices if run.slot is not None else None, record.values)
         if record.begun is not None:

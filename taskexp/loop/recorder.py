@@ -74,7 +74,9 @@ class Recorder:
         self.error: JournalError | None = None
         """Why the journal could not be written, once it could not."""
         self._folder = options.journal
-        self._make = partial(Journal, options.journal or Path(), options.rerun, gathers=options.max_workers > 1)
+        self._make = partial(
+            Journal, options.journal or Path(), options.rerun, options.secret_values, gathers=options.max_workers > 1
+        )
         self._executor = executor
         self._tell_failure = failed
         self._journal: Journal | None = None

@@ -75,7 +75,9 @@ class Sweep:
         self._callback_thread = ThreadPool("callback", max_threads=1)
         self.recorder = Recorder(options, self._narration.spoolers, self._give_up_recording)
         lane = Lane(Strand(self._callback_thread))
-        self._performer = Performer(engine, lane, self.recorder, keeps_tail=options.retry.reads_output)
+        self._performer = Performer(
+            engine, lane, self.recorder, keeps_tail=options.retry.reads_output, notices=options.notices
+        )
         self._begun = False
         self._iterating = False
         self._face: Face = "sync"
@@ -307,7 +309,7 @@ class Sweep:
         """End a run as its last attempt ended, and say the last of its words; see `Owner`."""
         if run.latest is None:
             raise AssertionError("concluded before it was attempted")
-        if run.latest.status is Status.timed_out:
+        if run.latest.status is Status.timed_out and self.options.notices:
             self.outlets.notify(f"taskexp: index {run.point.index} timed out: {run.latest.error}")
         self._settle(run, run.latest)
         if self._face == "sync":

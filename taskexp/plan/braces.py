@@ -1,8 +1,8 @@
 """Braces: bash's brace expansion of one word, its outermost groups kept apart and not expanded into each other.
 
 The rules are bash's, to the letter (braces.c of bash 5.2): `{a,b}` and `{1..5}` are groups, `${` begins none, a
-pair of braces with neither comma nor `..` is text, and so is one that is not closed. The one difference: a
-sequence may be longer than bash can count.
+pair of braces with neither comma nor `..` is text, and so is one that is not closed. Two differences: a
+sequence may be longer than bash can count, and the backslash and the backquote of `{Z..a}` are text.
 
 A word is read in time proportional to its length, whatever braces it has: which brace closes which group is
 found in one pass from the right. Nothing is expanded before its size is known.

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from taskexp.plan.parts import Axis, Computed, Constant, Kind, Part, Place, Template, content_of
 from taskexp.plan.space import Space
 from taskexp.plan.spec import Spec
+from taskexp.plan.values import text_of
 
 Fields: TypeAlias = Mapping[tuple[Kind, str], str]
 """The content of a point: the text of each constant and loop value, by its kind and name."""
@@ -44,6 +45,17 @@ class Grid:
     def secret_names(self) -> set[str]:
         """The names in `params` of secrets."""
         return {part.place.name for part in self.spec.parts if part.place.is_secret}
+
+    @property
+    def secret_values(self) -> set[str]:
+        """The values of secrets in the environment of any of its points, but for what functions give."""
+        values = {value for name, value in self.spec.env.items() if name in self.spec.secrets}
+        for part in self.spec.parts:
+            if part.place.is_secret and isinstance(part, Constant):
+                values.add(text_of(part.value))
+            elif part.place.is_secret and isinstance(part, Axis):
+                values.update(map(text_of, part.values))
+        return values
 
     @cached_property
     def content(self) -> str:

@@ -27,6 +27,11 @@ class Points:
         self.is_filtered = any(spec.predicates for spec in specs)
         self.variables = {name for spec in specs for name in spec.variables}
 
+    @property
+    def secret_values(self) -> set[str]:
+        """The values of variables that hold secrets, as far as they are known without calling a function."""
+        return {value for grid in self.grids for value in grid.secret_values}
+
     def __getitem__(self, index: int) -> Point:
         """Return point `index`, counted from 0; a negative one counts from the end."""
         if not -self.size <= index < self.size:

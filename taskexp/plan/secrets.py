@@ -69,12 +69,12 @@ def without_secrets(text: str, values: Iterable[str]) -> str:
 
 
 def without_secret_options(arguments: Iterable[str]) -> list[str]:
-    """Write `HIDDEN` for the values of options that are called like a secret: `--hf-token hf_...`, `--api-key=...`."""
+    """Write `HIDDEN` for what is called like a secret: `--hf-token hf_...`, `--api-key=...`, `HF_TOKEN=...`."""
     shown: list[str] = []
     hides_next = False
     for word in arguments:
         option, equals, _ = word.partition("=")
-        is_secret = option.startswith("-") and option.lstrip("-").replace("-", "_") in Secrets()
+        is_secret = option.lstrip("-").replace("-", "_") in Secrets() and (option.startswith("-") or equals != "")
         shown.append(HIDDEN if hides_next else f"{option}={HIDDEN}" if is_secret and equals else word)
         hides_next = is_secret and not equals
     return shown

@@ -2,10 +2,11 @@
 
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskexp.plan.secrets import without_secret_options
+from taskexp.plan.secrets import without_secret_options, without_secrets
 from taskexp.run.identity import Identity, own_identity
 from taskexp.run.process import capture
 
@@ -43,15 +44,20 @@ class Provenance:
         return self.git_commit + told[self.git_dirty]
 
 
-def find_provenance() -> Provenance:
-    """Look who drives; asks git, for `_GIT_SECONDS` at the most."""
+def find_provenance(secret_values: Collection[str] = ()) -> Provenance:
+    """Look who drives; asks git, for `_GIT_SECONDS` at the most.
+
+    Args:
+        secret_values: what is hidden in the arguments, beside what is called like a secret.
+    """
+    arguments = [without_secrets(word, secret_values) for word in without_secret_options(sys.argv[1:])]
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     script = os.path.abspath(main) if main else None
     commit, dirty = _git_state(os.path.dirname(script) if script else os.getcwd())
     return Provenance(
         driver=own_identity(),
         script=script,
-        arguments=tuple(without_secret_options(sys.argv[1:])),
+        arguments=tuple(arguments),
         cwd=os.getcwd(),
         git_commit=commit,
         git_dirty=dirty,

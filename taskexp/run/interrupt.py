@@ -235,6 +235,8 @@ class _Question:
     def withdraw(self) -> None:
         """Take the question back; nobody is called any more."""
         self._wanted = False
+        if (screen := self._outlet.screen) is not None:  # now, before the bar is left standing
+            self._outlet.strand.put(lambda: self._guarded(screen.hide))
 
     def rows(self, columns: int, lines: int) -> list[str]:
         """Write the question."""

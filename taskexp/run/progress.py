@@ -172,7 +172,7 @@ class Meter:
             initial=self.initial,
             postfix=self.postfix or None,
         )
-        return line.strip()
+        return line.rstrip() if columns else line.strip()  # on a row, the percentages stand below each other
 
 
 class _Display(Protocol):

@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -16,6 +15,7 @@ from taskexp.record.journal.reader import RecordedRun
 from taskexp.record.order import number_of, ordered
 from taskexp.record.results import FIELDS, Results, cell_of, open_results
 from taskexp.record.table import Cell, Sheet, Table, shown
+from taskexp.run.cells import terminal_size
 from taskexp.words.errors import ArgumentValueError
 
 EXAMPLE = "  taskexp results runs --sort -throughput --columns index,throughput"
@@ -187,7 +187,7 @@ def _write(sheet: Sheet, kind: str, output: str | None) -> None:
 
 def _text(sheet: Sheet, kind: str, is_terminal: bool) -> str:
     if kind == "table":
-        width = shutil.get_terminal_size().columns if is_terminal else None
+        width = terminal_size(sys.stdout).columns if is_terminal else None
         return write_table(sheet, width, colour=is_terminal and colours(sys.stdout))
     table = SheetTable(sheet)
     writers: Mapping[str, Callable[[], str]] = {

@@ -4,9 +4,11 @@ import argparse
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from taskexp.cli.look.folder import add_folder, journal_folder
 from taskexp.cli.look.state import CUT_OFF, find_driver, find_pids
+from taskexp.cli.sweepjson import read_sweepjson
 from taskexp.cli.text import last_lines, printable, write_out
 from taskexp.plan.command import Command, quote
 from taskexp.plan.secrets import HIDDEN
@@ -42,7 +44,7 @@ def main(arguments: argparse.Namespace) -> int:
     driver = find_driver(folder)
     history = read_history(folder, arguments.run)
     attempt = history.chosen(arguments.attempt)
-    write_out(_json(history, attempt, driver) if arguments.json else _text(history, attempt, driver))
+    write_out(_json(history, attempt, driver) if arguments.json else _text(folder, history, attempt, driver))
     return 0
 
 
@@ -86,7 +88,7 @@ def _pid(run: AnyRun, driver: Holder | None) -> int | None:
 # ---- as text
 
 
-def _text(history: History, attempt: Attempt, driver: Holder | None) -> str:
+def _text(folder: Path, history: History, attempt: Attempt, driver: Holder | None) -> str:
     run = attempt.run
     facts: dict[str, str | Sequence[str]] = {
         "index": f"{run.index}{_others(history)}",
@@ -104,7 +106,7 @@ def _text(history: History, attempt: Attempt, driver: Holder | None) -> str:
     lines = [line for name, value in facts.items() for line in _lines(name, value)]
     output = [f"  {line}" for line in last_lines(run.log_path, LAST_LINES)]
     lines += ["", f"last lines of its output ({LAST_LINES} at most):", *output] if output else []
-    return "\n".join([*lines, "", "to run it again:", f"  {command_line(attempt)}", *_missing(attempt)]) + "\n"
+    return "\n".join([*lines, "", "to run it again:", f"  {command_line(attempt)}", *_missing(folder, attempt)]) + "\n"
 
 
 def _lines(name: str, value: str | Sequence[str]) -> Iterable[str]:
@@ -151,10 +153,21 @@ def _value(value: object) -> str:
     return json.dumps(value) if isinstance(value, bool | None) else str(value)
 
 
-def _missing(attempt: Attempt) -> list[str]:
+def _missing(folder: Path, attempt: Attempt) -> list[str]:
     """Warn of what the line to paste does not hold."""
     is_cut = any(HIDDEN in word for word in attempt.run.argv)
-    return [f"  # {HIDDEN} stands for a secret that was not written down"] if is_cut else []
+    notes = [f"  # {HIDDEN} stands for a secret that was not written down"] if is_cut else []
+    stdin = _stdin(folder)
+    return [*notes, f"  # it read {quote(stdin)}: add < {quote(stdin)}"] if stdin else notes
+
+
+def _stdin(folder: Path) -> str | None:
+    """Tell what every run reads, where the command line wrote it down."""
+    try:
+        table = read_sweepjson(folder)["table"]
+        return str(table["stdin"]) if "stdin" in table else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 # ---- as JSON

@@ -1,10 +1,9 @@
 """State: how far a sweep is: what its journal counts, who drives it, and what runs now."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
+from taskexp.cli.sweepjson import read_sweepjson
 from taskexp.record.journal.glance import Glance, read_glance
 from taskexp.record.journal.lock import Holder, read_living_holder
 from taskexp.run.descendants import leaders_of
@@ -66,8 +65,7 @@ def find_pids(driver: Holder | None) -> dict[tuple[int, int], int]:
 def _read_points(folder: Path) -> int | None:
     """Read how many points the sweep has, where the command that runs it wrote that down."""
     try:
-        sweep = cast(object, json.loads((folder / "sweep.json").read_bytes()))
+        points = read_sweepjson(folder).get("points")
     except (OSError, ValueError):
         return None
-    points = cast("dict[str, object]", sweep).get("points") if isinstance(sweep, dict) else None
     return points if isinstance(points, int) and not isinstance(points, bool) and points >= 0 else None

@@ -2,11 +2,10 @@
 
 import argparse
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from taskexp.cli.look.folder import add_folder, journal_folder
@@ -15,12 +14,18 @@ from taskexp.cli.table import write_table
 from taskexp.cli.text import printable, shorten, write_out
 from taskexp.record.journal.glance import OpenRun
 from taskexp.record.table import Cell, Sheet
+from taskexp.run.board import age_text
+from taskexp.run.cells import terminal_size
 from taskexp.words.counting import counted
+from taskexp.words.outcome import Status
 
 EXAMPLE = "  taskexp status runs --watch"
 
 WATCH_SECONDS = 1.0
 """How often `--watch` looks."""
+
+_UNDONE = (CUT_OFF, Status.interrupted)
+"""What runs again in any case."""
 
 _LARGEST_SHARE = 0.2
 """How much of its time `--watch` looks at most, where a look takes long."""
@@ -59,7 +64,7 @@ def _watch_screen(folder: Path) -> None:
     while True:
         began = time.monotonic()
         state = read_state(folder)
-        columns, rows = shutil.get_terminal_size()
+        columns, rows = terminal_size(sys.stdout)
         lines = _text(folder, state, columns - 1).splitlines()
         if len(lines) > rows - 1:
             lines = [*lines[: rows - 2], f"  … {len(lines) - rows + 2} more"]
@@ -105,7 +110,7 @@ def _text(folder: Path, state: State, width: int | None) -> str:
 def _summary(state: State) -> str:
     """Say in one line how many points are done, and how they went."""
     counts = state.counts
-    ended = sum(count for status, count in counts.items() if status != CUT_OFF)
+    ended = sum(count for status, count in counts.items() if status not in _UNDONE)
     of = (
         f" of {counted(state.points, 'point')}"
         if state.points is not None
@@ -147,9 +152,8 @@ def label(params: Mapping[str, object]) -> str:
 
 
 def _age(since: datetime) -> str:
-    """Say how long ago something was, in full seconds: `75` is `0:01:15`."""
-    seconds = max(0, int((datetime.now().astimezone() - since).total_seconds()))
-    return f"{seconds} s" if seconds < 60 else str(timedelta(seconds=seconds))
+    """Say how long ago something was."""
+    return age_text(max(0.0, (datetime.now().astimezone() - since).total_seconds()))
 
 
 def _json(folder: Path, state: State) -> str:
@@ -173,4 +177,4 @@ def _json_run(run: OpenRun, state: State) -> dict[str, object]:
 
 
 def _width() -> int | None:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return terminal_size(sys.stdout).columns if sys.stdout.isatty() else None

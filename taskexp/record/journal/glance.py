@@ -1,7 +1,7 @@
 """Glance: how far a sweep is, counted by the database: a million recorded runs take a moment and no memory."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -97,6 +97,14 @@ def read_glance(folder: Path) -> Glance:
         open_count - len(open_runs),
         changed,
     )
+
+
+def read_statuses(folder: Path) -> Iterator[tuple[bytes, Status | None]]:
+    """Read how each run ended, by the fingerprint of its point; None has no outcome. Raises JournalError."""
+    path = folder / FILE_NAME
+    with told(path), closing(connect_to_read(path)) as connection:
+        rows = connection.execute("SELECT fingerprint, status FROM run").fetchall()
+    return ((fingerprint, None if status is None else Status(status)) for fingerprint, status in rows)
 
 
 def open_run(row: "sqlite3.Row", folder: Path) -> OpenRun:

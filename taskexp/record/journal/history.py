@@ -135,7 +135,8 @@ def _choice(connection: "sqlite3.Connection") -> str:
     ).fetchone()
     if not count:
         return "nothing is recorded yet"
-    return f"recorded are {count} indices from {lowest} to {highest}; give one, or {SHORTEST_ID} digits of an id"
+    span = f"index {lowest}" if count == 1 else f"{count} indices from {lowest} to {highest}"
+    return f"recorded is {span}; give one, or {SHORTEST_ID} digits of an id"
 
 
 def _attempt(row: "sqlite3.Row", folder: Path) -> Attempt:

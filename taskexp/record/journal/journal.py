@@ -6,7 +6,7 @@ an attempt without an end is one that its driver did not survive.
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -97,13 +97,16 @@ class Journal:
     Args:
         folder: where it is; made if need be. Whoever gives it has looked at it with `check_journal`.
         rerun: which of the recorded runs run again.
+        secret_values: what is not to be written with the driver's arguments.
         gathers: whether ends of runs wait a moment for others, to share the way to the disk.
 
     Raises:
         JournalError: it cannot be used; what was there is as it was.
     """
 
-    def __init__(self, folder: Path, rerun: Rerun, *, gathers: bool = False) -> None:
+    def __init__(
+        self, folder: Path, rerun: Rerun, secret_values: Collection[str] = (), *, gathers: bool = False
+    ) -> None:
         self._pid = os.getpid()
         self.folder = folder.absolute()
         self.warnings: list[str] = []
@@ -121,12 +124,12 @@ class Journal:
         self._writer: Writer | None = None
         self._driver = 0
         try:
-            self._open(rerun, gathers=gathers)
+            self._open(rerun, secret_values, gathers=gathers)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, rerun: Rerun, *, gathers: bool) -> None:
+    def _open(self, rerun: Rerun, secret_values: Collection[str], *, gathers: bool) -> None:
         with told(self._path):
             if not self._path.exists():
                 make(self._path)
@@ -134,7 +137,7 @@ class Journal:
         self._writer = Writer(self._path, gathers=gathers)
         for number, driver in self._writer.call(_dead_drivers):
             self._bury(self._writer, number, driver)
-        provenance = find_provenance()
+        provenance = find_provenance(secret_values)
         self._driver = self._writer.call(lambda connection: _begin_driver(connection, provenance))
         self.recorded, self._attempts = self._writer.call(lambda connection: _recorded(connection, rerun))
 

@@ -72,7 +72,11 @@ class Lock:
                     if _is_at(descriptor, self._path):
                         return descriptor
                 elif not self._throw_away(descriptor):
-                    raise _in_use(self._path.parent, read_holder(self._path) or "a driver which has just begun")
+                    holder = read_holder(self._path) or "a driver which has just begun"
+                    raise JournalError(
+                        f"{self._path.parent}: the journal is in use by {holder}; wait for it, stop it, or use "
+                        "another folder"
+                    )
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -122,16 +126,6 @@ def read_holder(path: Path) -> Holder | None:
         return Holder(Identity(**written["driver"]), written["since"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def check_free(folder: Path) -> None:
-    """Look whether a journal has no driver, so far as can be told without taking its lock. Raises JournalError."""
-    if (holder := read_living_holder(folder)) is not None:
-        raise _in_use(folder, holder)
-
-
-def _in_use(folder: Path, holder: Holder | str) -> JournalError:
-    return JournalError(f"{folder}: the journal is in use by {holder}; wait for it, stop it, or use another folder")
 
 
 def read_living_holder(folder: Path) -> Holder | None:
