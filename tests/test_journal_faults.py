@@ -322,10 +322,10 @@ async def test_cancelling_a_loop_whose_journal_opens_holds_nothing_and_leaves_th
     opening, gate, waited = threading.Event(), threading.Event(), []
     find = journal_module.find_provenance
 
-    def slow():
+    def slow(*arguments):
         opening.set()
         waited.append(gate.wait(20))
-        return find()
+        return find(*arguments)
 
     async def body():
         async for _ in Task("true").executable_loop(use_tqdm=False, journal=tmp_path / "j"):

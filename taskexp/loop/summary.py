@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 
 from taskexp.loop.halt import Halt
-from taskexp.words.counting import counted
 from taskexp.words.outcome import RunResult, Status
 
 LENGTH = 20
@@ -46,8 +45,7 @@ class Summary:
         if not (wrong or halted or self._retried.total()):
             return None
         counts = ", ".join(f"{self.counts[status]} {status}" for status in Status if self.counts[status])
-        head = f"{wrong} of {total} runs failed" if wrong else counted(total, "run")
-        lines = [f"taskexp: {head} ({counts})", *self._entries]
+        lines = [f"taskexp: {wrong} of {total} runs failed ({counts})", *self._entries]
         if wrong > len(self._entries):
             lines.append(f"  and {wrong - len(self._entries)} more")
         if retried := self._retried.total():
