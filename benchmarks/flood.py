@@ -9,6 +9,8 @@ grouped with a second run. Prints the driver's peak memory (VmHWM) for each, mea
 import subprocess
 import sys
 
+from measuring import machine, print_table
+
 CHILDREN = {
     "lines": "import os\nline = b'x' * 63 + b'\\n'\nfor _ in range({megabytes}): os.write(1, line * 16384)",
     "one line": "import os\nfor _ in range({megabytes}): os.write(1, b'x' * 1048576)",
@@ -40,15 +42,16 @@ print(f"{{peak}} {{seconds:.1f}}")
 
 def main() -> None:
     megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 1024
+    print(machine())
     print(f"A child that prints {megabytes} MiB: peak memory of the driver")
-    print(f"{'output':<10} {'way':<12} {'peak MiB':>9} {'seconds':>8}")
+    rows: list[tuple[str, ...]] = []
     for output, child in CHILDREN.items():
         for way, call in WAYS.items():
             points = 2 if way == "two grouped" else 1
             text = DRIVER.format(child=child.format(megabytes=megabytes // points), way=call, points=points)
             done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
-            peak, seconds = done.stdout.split()
-            print(f"{output:<10} {way:<12} {peak:>9} {seconds:>8}")
+            rows.append((f"{output}, {way}", *done.stdout.split()))
+    print_table(("output", "peak MiB", "seconds"), rows)
 
 
 if __name__ == "__main__":

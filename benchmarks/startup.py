@@ -1,42 +1,50 @@
-"""Question: how long does the command line take to answer, next to Python itself?
+"""Question: how long do the command line and the import take, next to Python itself and to asyncio?
 
-Medians of processes started in turn; the goal is at most 3 times `python -c pass` for what only reads its arguments.
+Medians of processes started in turn; the goals are at most 3 times `python -c pass` for what only reads its arguments,
+and at most 20 ms more than `import asyncio` for the import. "from taskexp import Task" is what a script pays.
 
-    python benchmarks/startup.py [ROUNDS]
+    python benchmarks/startup.py [--rounds 20]
 """
 
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
+
+from measuring import arguments, in_turn, machine, print_table, ratio
 
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "import argparse": ["-c", "import argparse"],
+    "import asyncio": ["-c", "import asyncio"],
+    "import taskexp": ["-c", "import taskexp"],
+    "from taskexp import Task": ["-c", "from taskexp import Task"],
     "taskexp --version": ["-m", "taskexp", "--version"],
     "taskexp --help": ["-m", "taskexp", "--help"],
     "taskexp run --help": ["-m", "taskexp", "run", "--help"],
     "taskexp plan": ["-m", "taskexp", "plan", "echo {1..3}"],
-    "import taskexp": ["-c", "import taskexp"],
-    "from taskexp import Task": ["-c", "from taskexp import Task"],
 }
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {rounds} rounds")
-    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    rounds = arguments(__doc__, rounds=20).rounds
+    print(machine())
+    print(f"medians of {rounds} rounds in turn")
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(rounds):
-            for name, arguments in COMMANDS.items():
-                times[name].append(seconds([sys.executable, *arguments], folder))
-    medians = {name: statistics.median(each) for name, each in times.items()}
-    base = medians["python -c pass"]
-    for name, median in medians.items():
-        print(f"{name:26} {median * 1000:7.1f} ms {median / base:6.2f}")
+        ways = {name: partial(seconds, [sys.executable, *words], folder) for name, words in COMMANDS.items()}
+        times, _ = in_turn(ways, rounds)
+    python, asyncio = times["python -c pass"], times["import asyncio"]
+    rows = [
+        (name, f"{1000 * statistics.median(each):.1f}", ratio(each, python), f"{more_ms(each, asyncio):+.1f}")
+        for name, each in times.items()
+    ]
+    print_table(("", "ms", "/ python -c pass", "ms more than import asyncio"), rows)
+
+
+def more_ms(numbers: list[float], base: list[float]) -> float:
+    return 1000 * statistics.median(number - other for number, other in zip(numbers, base, strict=True))
 
 
 def seconds(command: list[str], folder: str) -> float:
