@@ -54,6 +54,8 @@ class Course:
 
     def seek(self) -> "Sought":
         """Look for the next point that is to run, for a moment."""
+        if self.recorded and not self._points.is_filtered:
+            return self._pass_recorded()
         dropped, recorded, deadline = 0, 0, time.monotonic() + SEEK_SECONDS
         while self.is_filtered and not self.exhausted and self._found is None:
             if time.monotonic() >= deadline:
@@ -68,6 +70,23 @@ class Course:
             else:
                 self._found = point
         return Sought(True, dropped, recorded)
+
+    def _pass_recorded(self) -> "Sought":
+        """Pass over points that are recorded, for a moment: the same as `seek`, without making the points."""
+        recorded, deadline = 0, time.monotonic() + SEEK_SECONDS
+        while self._found is None and self._step < self._route.step_count:
+            if time.monotonic() >= deadline:
+                return Sought(False, 0, recorded)
+            index = self._route.index(self._step)
+            fingerprint = self._points.fingerprint(index)
+            if fingerprint not in self.recorded:
+                self._found = self._points[index]
+            else:
+                recorded += 1
+                if self.passed_over is not None:
+                    self.passed_over[fingerprint] = index
+            self._step += 1
+        return Sought(True, 0, recorded)
 
     def take(self) -> Point | None:
         """Take the next point, the one that was found where points are filtered; None after the last."""

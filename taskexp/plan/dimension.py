@@ -38,6 +38,11 @@ class Dimension:
         digit = _find(self.axes[0].values, row[0])
         return int(digit is not None and self.row(digit) == row)
 
+    @property
+    def has_twins(self) -> bool:
+        """Whether some rows are equal."""
+        return self._ordinals is not None
+
     def twins_before(self, digit: int) -> int:
         """Count the rows before this one that equal it."""
         return self._ordinals[digit] if self._ordinals else 0

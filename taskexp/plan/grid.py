@@ -14,6 +14,7 @@ from typing import TypeAlias
 from taskexp.plan.parts import Axis, Computed, Constant, Kind, Part, Place, Template, content_of
 from taskexp.plan.space import Space
 from taskexp.plan.spec import Spec
+from taskexp.plan.stencil import Stencil
 from taskexp.plan.values import text_of
 
 Fields: TypeAlias = Mapping[tuple[Kind, str], str]
@@ -85,6 +86,20 @@ class Grid:
         """What two grids must have in common to have points in common."""
         axes = (part for part in self.spec.parts if isinstance(part, Axis))
         return self.content, {*self.constants, *(_field(axis.place) for axis in axes)}
+
+    def fingerprint(self, digits: Sequence[int]) -> bytes:
+        """Hash the content of the point with these digits: 16 bytes, the same in every process."""
+        twin_number = self.twin_number(digits, self.fields(digits)) if self._has_twins else 0
+        return self._stencil.fingerprint(digits, twin_number)
+
+    @cached_property
+    def _stencil(self) -> Stencil:
+        return Stencil(self.content, dict(self.constants), self.dimensions)
+
+    @cached_property
+    def _has_twins(self) -> bool:
+        """Whether some points may be identical."""
+        return bool(self._alike) or any(dimension.has_twins for dimension in self.dimensions)
 
     def fields(self, digits: Sequence[int]) -> Fields:
         """Write the content of the point with these digits."""

@@ -1,6 +1,5 @@
 """Point: one point of the grid, from its index to its values and its command, each made when it is asked for."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -76,10 +75,7 @@ class Point(Mapping[str, Value]):
     @cached_property
     def fingerprint(self) -> bytes:
         """The content's full hash, 16 bytes: what `id` is the head of."""
-        fields = self._grid.fields(self._digits)
-        lines = sorted(f"{kind.value}\0{name}\0{text}" for (kind, name), text in fields.items())
-        content = "\1".join([self._grid.content, *lines, str(self._grid.twin_number(self._digits, fields))])
-        return hashlib.blake2b(content.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+        return self._grid.fingerprint(self._digits)
 
     @property
     def params(self) -> dict[str, Value]:

@@ -37,5 +37,13 @@ class Points:
         if not -self.size <= index < self.size:
             raise PointIndexError(f"point {index} is outside the grid of {self.size} points (0 to {self.size - 1})")
         index %= self.size
-        grid = self.grids[bisect_right(self._offsets, index) - 1]
+        grid = self._grid_of(index)
         return Point(grid, index - grid.offset)
+
+    def fingerprint(self, index: int) -> bytes:
+        """Return the fingerprint of point `index`, from 0, without making the point."""
+        grid = self._grid_of(index)
+        return grid.fingerprint(grid.space.digits(index - grid.offset))
+
+    def _grid_of(self, index: int) -> Grid:
+        return self.grids[0] if len(self.grids) == 1 else self.grids[bisect_right(self._offsets, index) - 1]
