@@ -37,7 +37,7 @@ parallel = Task(["sh", "-c", 'echo "parallel $1"', "sh"]).arg(None, range(6))
 for exe in parallel.executable_loop(max_workers=3, use_tqdm=False):
     exe.execute()
     if exe.index == 5:
-        print("last", exe.result.status)
+        print(f"last {exe.result.status}\\n", end="")
 """,
     "task group": """
 async with asyncio.TaskGroup() as group:
