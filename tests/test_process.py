@@ -608,10 +608,12 @@ import os, signal, subprocess, sys, time
 from taskexp.plan.command import Command
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.process import Child
+from taskexp.run.spawn import Spawner, driver_environ
 
 null = os.open(os.devnull, os.O_RDWR)
 for trial in range(20):
-    child = Child(Command(("true",)), os.environ, stdin=null, stdout=null, stderr=null, table=ProcessTable())
+    ends = dict.fromkeys(("stdin", "stdout", "stderr"), null)
+    child = Child(Command(("true",)), Spawner(), driver_environ(), **ends, table=ProcessTable())
     while not child.has_exited():
         time.sleep(0.001)
     child.reap()

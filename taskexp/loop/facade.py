@@ -35,6 +35,8 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.closed = False
+        """Whether no more jobs come."""
 
     def submit(self, turn: Job) -> None:
         """Have a job run by whoever serves."""
@@ -47,6 +49,7 @@ class Mailbox:
 
     def close(self) -> None:
         """Let `serve` return."""
+        self.closed = True
         self._jobs.put(None)
 
     def _next(self) -> Job | None:
@@ -230,9 +233,9 @@ class Facade:
 
         run.lane = Lane(Strand(mailbox), escape)
         run.served_by = threading.get_ident()
-        run.on_settled.append(mailbox.close)
+        run.on_over.append(mailbox.close)  # not when it is settled: the next run would find this one in the pool
         self.submit(run, options)
-        while run.result is None:
+        while not mailbox.closed:
             try:
                 mailbox.serve()
             except BaseException as error:  # Ctrl-C where the signal is not ours: after the end of the loop

@@ -18,12 +18,16 @@ class Feeder:
     Args:
         sweep: the core.
         options: how each run is executed.
+        gathered: how many finished runs are waited for before they are handed out, one behind the other. To wake a
+            thread for each one takes a tenth of the time of a short run, and helps nobody who wants them all.
     """
 
-    def __init__(self, sweep: Sweep, options: ExecuteOptions) -> None:
+    def __init__(self, sweep: Sweep, options: ExecuteOptions, gathered: int = 1) -> None:
         self._sweep = sweep
         self._options = options
         self._over: deque[Run] = deque()
+        self._gathered = gathered
+        self._is_handing_out = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -35,7 +39,9 @@ class Feeder:
         sweep = self._sweep
         if sweep.stopping:
             return sweep.stopped
-        return bool(self._over) or (sweep.exhausted and sweep.load == 0)
+        if len(self._over) >= self._gathered or (self._over and self._is_handing_out):
+            return True
+        return sweep.exhausted and sweep.load == 0
 
     def take(self) -> Run | None:
         """Take a finished run, in order of completion; None after the last."""
@@ -43,7 +49,9 @@ class Feeder:
             return None
         if len(self._over) >= AHEAD:
             self._sweep.post(self._sweep.turnstile.notify)
-        return self._over.popleft()
+        run = self._over.popleft()
+        self._is_handing_out = bool(self._over)
+        return run
 
     async def _feed(self) -> None:
         sweep = self._sweep

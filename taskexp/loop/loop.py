@@ -21,6 +21,9 @@ from taskexp.run.local import LocalEngine
 from taskexp.words.errors import ArgumentTypeError, ExecutableStateError, RunFailed
 from taskexp.words.outcome import RunResult, Status
 
+GATHERED = 200
+"""How many finished runs are handed out together to who wants all of them, in the end."""
+
 
 class Lease:
     """Ends a sweep whose async generator is dropped before it was closed."""
@@ -193,7 +196,7 @@ class CompletedRuns(Loop):
     ) -> None:
         super().__init__(route, options)
         self._facade.lists_recorded = lists_recorded
-        self._feeder = Feeder(self._sweep, execute)
+        self._feeder = Feeder(self._sweep, execute, GATHERED if lists_recorded else 1)
         self._check = execute.check
         self._feeding = False
 

@@ -312,7 +312,7 @@ class Sweep:
         if run.latest.status is Status.timed_out and self.options.notices:
             self.outlets.notify(f"taskexp: index {run.point.index} timed out: {run.latest.error}")
         self._settle(run, run.latest)
-        if self._face == "sync":
+        if self._face == "sync" and run.transcript.waits_for_body:
             await self.turnstile.arrive(lambda: run.passed or self.stopping)
         await run.transcript.write(lambda: self.stopping or run.unwanted)
 

@@ -22,7 +22,9 @@ class Turnstile:
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiting: list[Callable[[], bool]] = []
+        """What threads wait for."""
+        self._waiters: dict[asyncio.Future[None], Callable[[], bool]] = {}
 
     def wait(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
         """Block this thread until `ready()`; returns it, False after `timeout` seconds."""
@@ -31,23 +33,31 @@ class Turnstile:
             if deadline is not None and time.monotonic() >= deadline:
                 return False
             with self._condition:
-                self._condition.wait_for(ready, SIGNAL_POLL_SECONDS)
+                self._waiting.append(ready)
+                try:
+                    self._condition.wait_for(ready, SIGNAL_POLL_SECONDS)
+                finally:
+                    self._waiting.remove(ready)
         return True
 
     async def arrive(self, ready: Callable[[], bool]) -> None:
         """Suspend this coroutine until `ready()`; on the event loop's thread."""
         while not ready():
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
+            self._waiters[waiter] = ready
             try:
                 await waiter
             finally:
-                self._waiters.discard(waiter)
+                del self._waiters[waiter]
 
     def notify(self) -> None:
-        """Let the waiters look again; on the event loop's thread."""
+        """Look whether what is waited for holds, and let those pass; on the event loop's thread.
+
+        Only those: to wake a thread that goes on waiting costs two changes of the thread and of the interpreter's lock.
+        """
         with self._condition:
-            self._condition.notify_all()
-        for waiter in self._waiters:
-            if not waiter.done():
+            if any(ready() for ready in self._waiting):
+                self._condition.notify_all()
+        for waiter, ready in self._waiters.items():
+            if not waiter.done() and ready():
                 waiter.set_result(None)

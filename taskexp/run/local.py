@@ -9,8 +9,9 @@ from typing import IO
 from taskexp.plan.command import Command
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
-from taskexp.run.process import BusyError, StartError
+from taskexp.run.spawn import BusyError, Spawner, StartError
 from taskexp.run.supervision import Cause, Supervision
+from taskexp.run.watch import Watch
 from taskexp.words.outcome import Ending, Status
 
 BUSY_TRIES = 3
@@ -22,8 +23,12 @@ class LocalEngine:
 
     def __init__(self) -> None:
         self._table = ProcessTable()
+        self._spawner = Spawner()
         self._wanted: set[Attempt] = set()
         self._supervisions: dict[Attempt, Supervision] = {}
+        self._watch: Watch | None = None
+        self._null = -1
+        """/dev/null, once a run reads it."""
         self._stdin_files: dict[str | bytes, IO[bytes]] = {}
         self._host = socket.gethostname()
 
@@ -38,9 +43,9 @@ class LocalEngine:
     async def _try_until_it_runs(self, attempt: Attempt, output: Output) -> Ending:
         busy_tries = BUSY_TRIES
         while attempt in self._wanted:
-            supervision = Supervision(attempt, output, self._host)
+            supervision = Supervision(attempt, output, self._watching(), self._host)
             try:
-                supervision.start(self._table, self._open_stdin(attempt.command))
+                self._start(supervision, attempt.command)
             except BusyError as error:
                 if not busy_tries:
                     return Ending.unstarted(Status.not_started, str(error), self._host)
@@ -53,6 +58,24 @@ class LocalEngine:
             if not supervision.never_ran:
                 return ending
         return Ending.unstarted(Status.interrupted, "it was stopped before it could start", self._host)
+
+    def _watching(self) -> Watch:
+        """Return what watches the descriptors of runs: there is one per event loop."""
+        if self._watch is None or self._watch.loop is not asyncio.get_running_loop():
+            self._watch = Watch()
+        return self._watch
+
+    def _start(self, supervision: Supervision, command: Command) -> None:
+        """Start a run. Raises StartError."""
+        if command.stdin is None:  # the one descriptor serves all
+            self._null = _open_null(command) if self._null < 0 else self._null
+            supervision.start(self._spawner, self._table, self._null)
+            return
+        stdin = self._open_stdin(command)
+        try:
+            supervision.start(self._spawner, self._table, stdin)
+        finally:
+            os.close(stdin)
 
     async def _supervise(self, attempt: Attempt, supervision: Supervision) -> Ending:
         self._supervisions[attempt] = supervision
@@ -80,7 +103,10 @@ class LocalEngine:
             supervision.destroy()
 
     def close(self) -> None:
-        """Remove the temporary files that held standard input."""
+        """Remove the temporary files that held standard input, and close /dev/null."""
+        if self._null >= 0:
+            os.close(self._null)
+            self._null = -1
         for file in self._stdin_files.values():
             file.close()
         self._stdin_files.clear()
@@ -89,7 +115,7 @@ class LocalEngine:
         """Open what the command reads: a file of its own position for every run. Raises StartError."""
         source = command.stdin
         if source is None:
-            return os.open(os.devnull, os.O_RDONLY)
+            raise AssertionError("what reads nothing needs no file")
         try:
             if isinstance(source, os.PathLike):
                 return os.open(source, os.O_RDONLY)
@@ -100,3 +126,11 @@ class LocalEngine:
             return os.open(self._stdin_files[source].name, os.O_RDONLY)
         except OSError as error:
             raise StartError(f"could not start {command.argv[0]!r}: cannot read its stdin: {error}") from error
+
+
+def _open_null(command: Command) -> int:
+    """Open /dev/null. Raises StartError."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY)
+    except OSError as error:
+        raise StartError(f"could not start {command.argv[0]!r}: {error.strerror}: {os.devnull}") from error

@@ -5,7 +5,6 @@ group has its pid as number. That number is safe to signal only while the child 
 left the group is signalled through a pidfd, after a look that it is still the same process.
 """
 
-import errno
 import os
 import resource
 import secrets
@@ -22,20 +21,12 @@ from pathlib import Path
 
 from taskexp.plan.command import Command
 from taskexp.run.descendants import HAS_PROC, MARKER, Process, ProcessTable, driver_mark, is_alive, ticks_now
-from taskexp.run.diagnosis import why_not_started
+from taskexp.run.spawn import Spawner, StartError
+from taskexp.run.watch import Watch
 
 HAS_PIDFD = hasattr(os, "pidfd_open")
 
-
-class StartError(Exception):
-    """The system could not start a command; the message says what and why."""
-
-
-class BusyError(StartError):
-    """The program's file is open for writing; a moment later it may not be.
-
-    A program that was written just now may still be open in another child that is about to exec.
-    """
+_MARKER = MARKER.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +35,9 @@ class Reaped:
 
     `never_ran` is True for a child that a signal killed between its fork and its exec. Until it has a session
     of its own, the child belongs to the driver's group, and a Ctrl-C at the terminal strikes it there; no order of
-    system calls closes that window. Such a child is known by its page faults: it has none, for it lives in the
-    driver's memory (vfork), while no program starts without one (a hundred Ctrl-Cs a second struck 8 % of
-    the starts of /bin/true: 0 faults each; the smallest static program has 2).
+    system calls closes that window. Such a child is known by its page faults: it has none but for a page of its stack,
+    for it lives in the driver's memory (vfork), while no program starts without some (a hundred Ctrl-Cs a second
+    struck 8 % of the starts of /bin/true; the smallest static program has 2 more).
     """
 
     returncode: int | None = None
@@ -62,6 +53,7 @@ class Child:
 
     Args:
         command: what to start.
+        spawner: starts it.
         environ: the whole environment it gets; the marker of this run is added.
         stdin: descriptor it reads from.
         stdout: descriptor it writes to.
@@ -73,35 +65,43 @@ class Child:
     """
 
     def __init__(
-        self, command: Command, environ: Mapping[str, str], *, stdin: int, stdout: int, stderr: int, table: ProcessTable
+        self,
+        command: Command,
+        spawner: Spawner,
+        environ: Mapping[bytes, bytes],
+        *,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        table: ProcessTable,
     ) -> None:
         self._table = table
         # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
         self._marker = f"{driver_mark()}-{secrets.token_hex(8)}"
-        outer = environ.get(MARKER)
-        env = {**environ, MARKER: f"{outer}:{self._marker}" if outer else self._marker}
+        outer, own = environ.get(_MARKER), self._marker.encode()
+        env = {**environ, _MARKER: outer + b":" + own if outer else own}
         self._since_ticks = ticks_now()
         self._until_ticks: int | None = None
-        self._popen = _spawn(command, env, stdin, stdout, stderr)
+        self._spawned = spawner.spawn(command, env, stdin, stdout, stderr)
         self._drivers_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self.pid = self._popen.pid
+        self.pid = self._spawned.pid
         self.reaped: Reaped | None = None
 
-    def watch_exit(self, loop: AbstractEventLoop, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` on the loop once the child has exited; it is not reaped by that.
+    def watch_exit(self, watch: Watch, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` on the event loop once the child has exited; it is not reaped by that.
 
         By pidfd; where there is none, by a thread that waits and leaves the status in place. Returns a
         function that gives up watching.
         """
         descriptor = _open_pidfd(self.pid)
         if descriptor < 0:
-            threading.Thread(target=partial(_wait_in_thread, self.pid, loop, callback), daemon=True).start()
+            threading.Thread(target=partial(_wait_in_thread, self.pid, watch.loop, callback), daemon=True).start()
             return _nothing
 
         def unwatch() -> None:
             nonlocal descriptor
             if descriptor >= 0:
-                loop.remove_reader(descriptor)
+                watch.remove(descriptor)
                 os.close(descriptor)
                 descriptor = -1
 
@@ -109,7 +109,7 @@ class Child:
             unwatch()
             callback()
 
-        loop.add_reader(descriptor, exited)
+        watch.add(descriptor, exited)
         return unwatch
 
     def has_exited(self) -> bool:
@@ -157,8 +157,6 @@ class Child:
         if self.reaped is None:
             self._until_ticks = ticks_now() or 1  # first: from here on the number may be given away
             self.reaped = self._wait()
-            # Popen would wait for the pid again when it is dropped, and warn.
-            self._popen.returncode = -1 if self.reaped.returncode is None else self.reaped.returncode
         return self.reaped
 
     def destroy(self, patience: float = 2.0) -> None:
@@ -177,7 +175,8 @@ class Child:
         except ChildProcessError:
             return Reaped()
         unit = 1024 if HAS_PROC else 1  # Linux counts ru_maxrss in KiB, macOS in bytes
-        never_ran = HAS_PROC and os.WIFSIGNALED(status) and usage.ru_minflt + usage.ru_majflt == 0
+        is_idle = usage.ru_minflt + usage.ru_majflt <= self._spawned.idle_faults
+        never_ran = HAS_PROC and os.WIFSIGNALED(status) and is_idle
         inherited = usage.ru_maxrss <= self._drivers_peak and usage.ru_maxrss <= _own_peak(usage.ru_maxrss)
         return Reaped(
             os.waitstatus_to_exitcode(status),
@@ -231,25 +230,6 @@ def pinned(cpus: frozenset[int] | None) -> Generator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _spawn(command: Command, env: Mapping[str, str], stdin: int, stdout: int, stderr: int) -> "subprocess.Popen[bytes]":
-    """Start a command. No preexec_fn, which would turn vfork into a fork of the whole driver."""
-    try:
-        return subprocess.Popen(
-            command.argv,
-            env=env,
-            cwd=command.cwd,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-        )
-    except OSError as error:
-        kind = BusyError if error.errno == errno.ETXTBSY else StartError
-        raise kind(why_not_started(command, env, error)) from error
-    except (ValueError, TypeError) as error:
-        raise StartError(f"could not start {command.argv[0]!r}: {error}") from error
 
 
 def _signal_group(group: int, number: int) -> None:

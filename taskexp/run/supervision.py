@@ -12,12 +12,14 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
-from taskexp.run.process import Child, StartError, pinned
+from taskexp.run.process import Child, pinned
+from taskexp.run.spawn import Spawner, StartError, driver_environ
 from taskexp.run.taps import StreamName
+from taskexp.run.watch import Watch
 from taskexp.words.outcome import Ending, Status
 
 DRAIN_SILENCE_SECONDS = 0.25
@@ -28,6 +30,9 @@ DRAIN_CAP_SECONDS = 1.0
 
 OVERDRAFT_BYTES = 1 << 20
 """What is read after the exit although a stream is congested: more than a pipe can hold."""
+
+READ_BYTES = 1 << 16
+"""What is read at once: all that a pipe holds, and no more than the allocator has at hand without a system call."""
 
 KILL_PATIENCE_SECONDS = 2.0
 """How long a killed tree has to be gone; a process in an uninterruptible sleep may stay longer."""
@@ -47,11 +52,12 @@ class Cause(Enum):
 class Supervision:
     """One run on this machine, from its start to the last of its processes."""
 
-    def __init__(self, attempt: Attempt, output: Output, host: str) -> None:
+    def __init__(self, attempt: Attempt, output: Output, watch: Watch, host: str) -> None:
         self._attempt = attempt
         self._output = output
         self._host = host
-        self._loop = asyncio.get_running_loop()
+        self._watch = watch
+        self._loop = watch.loop
         self._cause: asyncio.Future[Cause] = self._loop.create_future()
         self._exited = asyncio.Event()
         self._timers: list[asyncio.TimerHandle] = []
@@ -61,47 +67,62 @@ class Supervision:
         self._last_output = self._started
         self._child: Child | None = None
         self._unwatch: Callable[[], None] | None = None
+        self._read_all: asyncio.Future[None] | None = None
+        """Done once both pipes have come to their end, if anybody waits for that."""
 
     # ---- start
 
-    def start(self, table: ProcessTable, stdin: int) -> None:
+    def start(self, spawner: Spawner, table: ProcessTable, stdin: int) -> None:
         """Start the child. Raises StartError."""
         ends: list[int] = []
         try:
             ends += os.pipe()
             ends += os.pipe()
-            environ = {**os.environ, **self._attempt.command.env, **self._attempt.environ}
+            command, environ = self._attempt.command, driver_environ()
+            for overlay in (command.env, self._attempt.environ):
+                environ.update((os.fsencode(name), os.fsencode(value)) for name, value in overlay.items())
             with pinned(self._attempt.cpus):
-                self._child = Child(
-                    self._attempt.command, environ, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table
-                )
+                self._child = Child(command, spawner, environ, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table)
         except OSError as error:
             _close_all(ends)
             raise StartError(f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}") from error
         except BaseException:
             _close_all(ends)
             raise
-        finally:
-            os.close(stdin)
         _close_all([ends[1], ends[3]])
         if self._attempt.on_start is not None:
             self._attempt.on_start(self._child.pid)
-        self._pipes = {"stdout": _Pipe(self, "stdout", ends[0]), "stderr": _Pipe(self, "stderr", ends[2])}
+        self._pipes = {
+            "stdout": _Pipe(self, self._watch, "stdout", ends[0]),
+            "stderr": _Pipe(self, self._watch, "stderr", ends[2]),
+        }
 
     # ---- the run
 
     async def supervise(self) -> Ending:
         """See the run to its end."""
         child = self._living_child
-        self._unwatch = child.watch_exit(self._loop, self._saw_exit)
+        self._unwatch = child.watch_exit(self._watch, self._saw_exit)
         self._arm()
+        for pipe in self._pipes.values():
+            pipe.open()
         try:
-            for pipe in self._pipes.values():
-                await pipe.open()
             cause = await self._cause
         except asyncio.CancelledError:
             cause = Cause.STOPPED
+        # Nearly every run has closed its pipes and leaves nobody behind: its end needs no task of its own.
+        if cause is Cause.EXITED and self._has_read_all and not self._leaves_any_behind(child):
+            self._disarm()
+            return self._ending(child, cause, leaked=False, unkillable=False)
         return await _finish(self._conclude(child, cause))
+
+    @property
+    def _has_read_all(self) -> bool:
+        return all(pipe.closed for pipe in self._pipes.values())
+
+    def _leaves_any_behind(self, child: Child) -> bool:
+        child.reap()
+        return child.left_group_behind()
 
     def end(self, cause: Cause) -> None:
         """Begin the end; the first cause stands, and an exit that was not noticed yet comes first."""
@@ -141,6 +162,10 @@ class Supervision:
             self._last_output = self._loop.time()
             self._timers.append(self._loop.call_later(limits.idle_timeout, self._check_silence, limits.idle_timeout))
 
+    def _disarm(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+
     def _check_silence(self, idle_timeout: float) -> None:
         """End a silent run; one that we have paused ourselves is not silent."""
         now = self._loop.time()
@@ -156,8 +181,7 @@ class Supervision:
     # ---- the end
 
     async def _conclude(self, child: Child, cause: Cause) -> Ending:
-        for timer in self._timers:
-            timer.cancel()
+        self._disarm()
         unkillable = cause is not Cause.EXITED and not await self._stop_tree(child)
         leaked = False
         if not unkillable:
@@ -216,16 +240,18 @@ class Supervision:
         """Wait for the end of both pipes, while data comes, within the cap."""
         cap = self._loop.time() + DRAIN_CAP_SECONDS
         quiet_since = self._loop.time()
-        open_pipes: list[asyncio.Future[None]] = [
-            pipe.closed for pipe in self._pipes.values() if not pipe.closed.done()
-        ]
-        while open_pipes:
+        while not self._has_read_all:
             left = min(max(quiet_since, self._last_output) + DRAIN_SILENCE_SECONDS, cap) - self._loop.time()
             if left <= 0:
                 return False
-            await asyncio.wait(open_pipes, timeout=left)
-            open_pipes = [closed for closed in open_pipes if not closed.done()]
+            self._read_all = self._loop.create_future()
+            await asyncio.wait([self._read_all], timeout=left)
         return True
+
+    def closed(self) -> None:
+        """Learn that a pipe has come to its end."""
+        if self._read_all is not None and not self._read_all.done() and self._has_read_all:
+            self._read_all.set_result(None)
 
     async def _group_ended(self, child: Child) -> bool:
         """Give helpers of the program (a resource tracker, a pipe's last reader) a moment to end by themselves."""
@@ -304,33 +330,39 @@ class Supervision:
                 return (Status.succeeded if returncode == 0 else Status.failed), None
 
 
-class _Pipe(asyncio.Protocol):
-    """One of the child's pipes, read in whole chunks by asyncio's transport."""
+class _Pipe:
+    """One of the child's pipes, read in whole chunks when the event loop says that there is something.
 
-    def __init__(self, supervision: Supervision, stream: StreamName, descriptor: int) -> None:
+    Not asyncio's transport, which makes some eight turns of the event loop of what is one read for most runs.
+    """
+
+    def __init__(self, supervision: Supervision, watch: Watch, stream: StreamName, descriptor: int) -> None:
         self._supervision = supervision
         self._stream: StreamName = stream
-        self._file: IO[bytes] | None = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - the transport closes it
-        self._transport: asyncio.ReadTransport | None = None
+        self._descriptor = descriptor
+        self._watch = watch
+        self._is_watched = False
         self._overdraft_bytes = 0
         self.paused = False
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed = False
+        """Whether nothing more will come."""
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Begin to read."""
-        await asyncio.get_running_loop().connect_read_pipe(lambda: self, self._file)
+        self._watch.add(self._descriptor, self._read)
+        self._is_watched = True
 
     def pause(self) -> None:
         """Stop reading, so that the pipe fills and the program waits."""
-        if self._transport is not None and not self.paused and self._overdraft_bytes <= 0:
+        if self._is_watched and self._overdraft_bytes <= 0:
             self.paused = True
-            self._transport.pause_reading()
+            self._unwatch()
 
     def resume(self) -> None:
         """Read on."""
-        if self._transport is not None and self.paused:
+        if self.paused:
             self.paused = False
-            self._transport.resume_reading()
+            self.open()
 
     def overdraw(self, size: int) -> None:
         """Read up to `size` bytes more even if the output is congested: the program is over."""
@@ -339,26 +371,31 @@ class _Pipe(asyncio.Protocol):
 
     def close(self) -> None:
         """Read no more."""
-        if self._transport is not None:
+        self.paused = False
+        if self._is_watched:
             with suppress(RuntimeError):  # the loop may be closed already
-                self._transport.close()
-        elif self._file is not None:
-            self._file.close()
+                self._unwatch()
+        if not self.closed:
+            self.closed = True
+            os.close(self._descriptor)
+            self._supervision.closed()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        if isinstance(transport, asyncio.ReadTransport):
-            self._transport = transport
+    def _unwatch(self) -> None:
+        self._is_watched = False
+        self._watch.remove(self._descriptor)
 
-    def data_received(self, data: bytes) -> None:
-        """Pass on a chunk."""
+    def _read(self) -> None:
+        try:
+            data = os.read(self._descriptor, READ_BYTES)
+        except InterruptedError:
+            return
+        except OSError:  # nothing comes out of it any more
+            data = b""
+        if not data:
+            self.close()
+            return
         self._overdraft_bytes -= len(data)
         self._supervision.took(self._stream, data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end of the pipe."""
-        if not self.closed.done():
-            self.closed.set_result(None)
 
 
 async def _finish(work: Coroutine[Any, Any, T]) -> T:

@@ -40,6 +40,9 @@ class Transcript(ABC):
         outlets: the sweep's outlets.
     """
 
+    waits_for_body = True
+    """Whether what the body still says of the run has to be known before the last of it is written."""
+
     def __init__(self, outlets: Outlets) -> None:
         self._outlets = outlets
         self._output = RunOutput()
@@ -111,6 +114,8 @@ class Transcript(ABC):
 
 class LiveTranscript(Transcript):
     """Says everything at once: the one run of a sequential loop."""
+
+    waits_for_body = False
 
     def say(self, streams: Sequence[IO[Any]], saying: Saying, *, wait: bool) -> None:
         """Print lines about the run now."""

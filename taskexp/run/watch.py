@@ -1,0 +1,57 @@
+"""Watch: tells when there is something to read from the descriptors of runs.
+
+On Linux they share an epoll of their own, and the event loop watches that one alone: to have an asyncio loop watch a
+descriptor, tell of it and let go of it again costs 25 us, three times per run, where epoll itself needs 2. Elsewhere
+the loop watches each.
+"""
+
+import asyncio
+import select
+from collections.abc import Callable
+from typing import TypeAlias
+
+Callback: TypeAlias = Callable[[], object]
+
+HAS_EPOLL = hasattr(select, "epoll")
+
+
+class Watch:
+    """Descriptors that one event loop watches; everything here belongs to its thread, while it runs.
+
+    The epoll is there only while there is something to watch, so that nobody has to close it.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._callbacks: dict[int, Callback] = {}
+        self._epoll: select.epoll | None = None
+
+    def add(self, descriptor: int, callback: Callback) -> None:
+        """Call `callback` whenever there is something to read, or the end of it."""
+        if not HAS_EPOLL:
+            self.loop.add_reader(descriptor, callback)
+            return
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self.loop.add_reader(self._epoll.fileno(), self._call)
+        self._epoll.register(descriptor, select.EPOLLIN)
+        self._callbacks[descriptor] = callback
+
+    def remove(self, descriptor: int) -> None:
+        """Call nothing any more; before the descriptor is closed, whose number may be given away at once."""
+        if self._epoll is None:
+            self.loop.remove_reader(descriptor)
+            return
+        del self._callbacks[descriptor]
+        self._epoll.unregister(descriptor)
+        if not self._callbacks:
+            self.loop.remove_reader(self._epoll.fileno())
+            self._epoll.close()
+            self._epoll = None
+
+    def _call(self) -> None:
+        epoll = self._epoll
+        for descriptor, _ in epoll.poll(0) if epoll is not None else ():
+            callback = self._callbacks.get(descriptor)  # another one may have taken it out
+            if callback is not None:
+                callback()
