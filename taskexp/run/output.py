@@ -99,6 +99,8 @@ class RunOutput:
 
 
 def _strands_of(raw: Sequence[RawTap], text: Sequence[TextTap]) -> Collection[Strand]:
+    if not (raw or text):
+        return ()
     strands = [*(tap.strand for tap in raw), *(tap.strand for tap in text)]
     return tuple({id(strand): strand for strand in strands}.values())
 

@@ -1,0 +1,153 @@
+"""How a command becomes a process: what it inherits, how it is found, and that every way to start one does the same."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import run_script
+
+from taskexp import RunResult, Task
+from taskexp.run import spawn, watch
+
+QUIET = {"use_tqdm": False, "ostreams": []}
+
+
+@pytest.fixture(params=["posix_spawn", "popen"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Start everything in one of the two ways; the other would be noticed."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("started in the other way")
+
+    if request.param == "popen":
+        monkeypatch.setattr(spawn, "HAS_PROC", False)
+        monkeypatch.setattr(os, "posix_spawn", refuse)
+    else:
+        monkeypatch.setattr(spawn.subprocess, "Popen", refuse)
+    return request.param
+
+
+def output_of(task: Task) -> list[str]:
+    lines: list[str] = []
+    (result,) = task.run(**QUIET, on_verbose=lambda line, *_: lines.append(line.rstrip("\n")))
+    assert result.status == "succeeded", result.describe()
+    return lines
+
+
+def test_a_program_has_its_three_streams_and_no_other_descriptor(way: str) -> None:
+    reader, writer = os.pipe()
+    try:
+        os.set_inheritable(writer, True)
+        assert output_of(Task(["sh", "-c", "cd /proc/$$/fd && echo *"])) == ["0 1 2 3"]  # 3 is the folder
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_descriptor_that_becomes_inheritable_later_is_not_inherited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spawn, "LOOK_SECONDS", 0.0)
+    reader, writer = os.pipe()
+    try:
+        loop = Task(["sh", "-c", "cd /proc/$$/fd && echo *"]).repeat(2).executable_loop(use_tqdm=False)
+        seen: list[str] = []
+        for exe in loop:
+            exe.execute(ostreams=[], on_verbose=lambda line, *_: seen.append(line))
+            os.set_inheritable(writer, True)
+        assert seen == ["0 1 2 3\n"] * 2
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_program_leads_a_session_and_is_deaf_to_no_signal_that_python_ignores(way: str) -> None:
+    lines = output_of(Task(["sh", "-c", "cut -d' ' -f1,5,6 /proc/$$/stat; grep SigIgn /proc/$$/status"]))
+    pid, group, session = lines[0].split()
+    assert pid == group == session
+    ignored = int(lines[1].split()[1], 16)
+    assert [number for number in range(1, 32) if ignored >> (number - 1) & 1] == []  # two above are the C library's own
+
+
+def test_a_program_is_looked_for_in_the_path_of_its_task(way: str, tmp_path: Path) -> None:
+    for folder, mode in (("a", 0o644), ("b", 0o755), ("c", 0o755)):
+        (tmp_path / folder).mkdir()
+        program = tmp_path / folder / "my-tool"
+        program.write_text(f"#!/bin/sh\necho {folder}\n")
+        program.chmod(mode)
+    (tmp_path / "d" / "my-tool").mkdir(parents=True)
+    path = ":".join(str(tmp_path / folder) for folder in ("missing", "d", "a", "b", "c"))
+    assert output_of(Task("my-tool", env={"PATH": f"{path}:{os.environ['PATH']}"})) == ["b"]
+
+
+def test_a_program_that_is_taken_away_and_comes_back_elsewhere_is_found_again(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    first, second = tmp_path / "a" / "my-tool", tmp_path / "b" / "my-tool"
+    first.write_text("#!/bin/sh\nexit 0\n")
+    first.chmod(0o755)
+    results: list[RunResult] = []
+    task = Task("my-tool", env={"PATH": f"{tmp_path}/a:{tmp_path}/b:{os.environ['PATH']}"}).repeat(3)
+    for exe in task.executable_loop(use_tqdm=False):
+        results.append(exe.execute(ostreams=[]))
+        if exe.index == 0:
+            first.rename(second)
+        elif exe.index == 1:
+            second.unlink()
+    assert [str(result.status) for result in results] == ["succeeded", "succeeded", "not_started"]
+    assert "no program 'my-tool' on PATH" in (results[2].error or "")
+
+
+def test_a_change_of_the_environment_is_seen_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    for exe in Task(["sh", "-c", "echo ${COLOUR-none}"]).repeat(3).executable_loop(use_tqdm=False):
+        exe.execute(ostreams=[], on_verbose=lambda line, *_: seen.append(line.strip()))
+        if exe.index == 0:
+            monkeypatch.setenv("COLOUR", "réd")
+        else:
+            monkeypatch.delenv("COLOUR", raising=False)
+    assert seen == ["none", "réd", "none"]
+
+
+def test_the_environment_is_the_same_where_python_hides_its_dict(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = spawn.driver_environ()
+    monkeypatch.setattr(os.environ, "_data", None, raising=False)
+    assert expected == {os.fsencode(name): value for name, value in expected.items()}
+    monkeypatch.undo()
+    monkeypatch.setattr(spawn.os, "environ", dict(os.environ))  # has no dict behind it
+    assert spawn.driver_environ() == expected
+
+
+def test_a_driver_whose_standard_streams_are_closed_starts_runs(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from taskexp import Task
+out = os.dup(1)
+for descriptor in (0, 1, 2):
+    os.close(descriptor)
+sys.stdin = sys.stdout = sys.stderr = None
+results = Task(["sh", "-c", "cat; echo to stdout; echo to stderr >&2"]).repeat(3).run(
+    use_tqdm=False, ostreams=[open(sys.argv[1], "wb")], max_workers=3
+)
+os.write(out, " ".join(result.status for result in results).encode())
+"""
+    done = run_script(script, tmp_path, str(tmp_path / "log"))
+    assert done.stdout == "succeeded succeeded succeeded"
+    assert sorted((tmp_path / "log").read_text().split("\n")) == ["", *["to stderr"] * 3, *["to stdout"] * 3]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_where_there_is_no_epoll_the_event_loop_watches_the_runs(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    monkeypatch.setattr(watch, "HAS_EPOLL", False)
+    lines: list[str] = []
+    task = Task([sys.executable, "-c", "print('x' * 100_000); print('end')"]).repeat(8)
+    results = task.run(**QUIET, max_workers=workers, on_verbose=lambda line, *_: lines.append(line))
+    assert [str(result.status) for result in results] == ["succeeded"] * 8
+    assert sorted(set(lines)) == ["end\n", "x" * 100_000 + "\n"]
+
+
+def test_a_program_may_be_a_file_without_the_right_to_be_read(tmp_path: Path) -> None:
+    program = tmp_path / "secret-tool"
+    program.write_bytes(Path("/bin/true").read_bytes())
+    program.chmod(stat.S_IXUSR)
+    assert [str(result.status) for result in Task([str(program)]).run(**QUIET)] == ["succeeded"]
