@@ -15,7 +15,7 @@ QUIET = {"use_tqdm": False, "ostreams": []}
 
 
 @pytest.fixture(params=["posix_spawn", "popen"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Start everything in one of the two ways; the other would be noticed."""
 
     def refuse(*_: object, **__: object) -> None:
@@ -26,7 +26,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setattr(os, "posix_spawn", refuse)
     else:
         monkeypatch.setattr(spawn.subprocess, "Popen", refuse)
-    return request.param
 
 
 def output_of(task: Task) -> list[str]:
@@ -36,7 +35,8 @@ def output_of(task: Task) -> list[str]:
     return lines
 
 
-def test_a_program_has_its_three_streams_and_no_other_descriptor(way: str) -> None:
+@pytest.mark.usefixtures("way")
+def test_a_program_has_its_three_streams_and_no_other_descriptor() -> None:
     reader, writer = os.pipe()
     try:
         os.set_inheritable(writer, True)
@@ -61,7 +61,8 @@ def test_a_descriptor_that_becomes_inheritable_later_is_not_inherited_for_long(m
         os.close(writer)
 
 
-def test_a_program_leads_a_session_and_is_deaf_to_no_signal_that_python_ignores(way: str) -> None:
+@pytest.mark.usefixtures("way")
+def test_a_program_leads_a_session_and_is_deaf_to_no_signal_that_python_ignores() -> None:
     lines = output_of(Task(["sh", "-c", "cut -d' ' -f1,5,6 /proc/$$/stat; grep SigIgn /proc/$$/status"]))
     pid, group, session = lines[0].split()
     assert pid == group == session
@@ -69,7 +70,8 @@ def test_a_program_leads_a_session_and_is_deaf_to_no_signal_that_python_ignores(
     assert [number for number in range(1, 32) if ignored >> (number - 1) & 1] == []  # two above are the C library's own
 
 
-def test_a_program_is_looked_for_in_the_path_of_its_task(way: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("way")
+def test_a_program_is_looked_for_in_the_path_of_its_task(tmp_path: Path) -> None:
     for folder, mode in (("a", 0o644), ("b", 0o755), ("c", 0o755)):
         (tmp_path / folder).mkdir()
         program = tmp_path / folder / "my-tool"
