@@ -46,8 +46,14 @@ class Terminal:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        if self._master >= 0:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the terminal, as somebody who closes its window."""
         os.close(self._slave)
         os.close(self._master)
+        self._slave = self._master = -1
 
     @property
     def rows(self) -> list[str]:

@@ -244,6 +244,40 @@ def test_without_a_terminal_a_signal_stops_and_asks_nobody(
     no_process_is_left(marker)
 
 
+@pytest.mark.parametrize("template", [SYNC, ASYNC], ids=["sync", "async"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGQUIT, 131)])
+def test_what_a_terminal_sends_beside_ctrl_c_leaves_no_process_behind(
+    tmp_path: Path, marker: str, template: str, number: int, code: int
+) -> None:
+    script = write(tmp_path, template, marker, loop="max_workers=2")
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True) as driver:
+        eventually(lambda: alive(f"waiter.py\x001\x00{marker}"), "the second run did not start")
+        driver.send_signal(number)
+        assert "loop over" not in bounded_output(driver)
+        assert driver.returncode == code
+    no_process_is_left(marker)
+
+
+@pytest.mark.parametrize("template", [SYNC, ASYNC], ids=["sync", "async"])
+def test_a_terminal_that_is_closed_leaves_no_process_behind(tmp_path: Path, marker: str, template: str) -> None:
+    with Terminal(write(tmp_path, template, marker, loop="max_workers=2")) as terminal:
+        eventually(lambda: alive(f"waiter.py\x001\x00{marker}"), "the second run did not start")
+        terminal.hang_up()
+        assert terminal.process.wait(30) in (129, 1)  # 1 where the script itself prints to what is gone
+    no_process_is_left(marker)
+
+
+def test_under_nohup_the_end_of_the_terminal_is_not_heard(tmp_path: Path, marker: str) -> None:
+    command = ["nohup", sys.executable, str(write(tmp_path, SYNC, marker))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True) as driver:
+        eventually(lambda: alive(f"waiter.py\x000\x00{marker}"), "the first run did not start")
+        driver.send_signal(signal.SIGHUP)
+        go(tmp_path)
+        assert "loop over" in bounded_output(driver)
+        assert driver.returncode == 0
+
+
 def test_a_signal_that_was_ignored_before_stays_ignored(tmp_path: Path, marker: str) -> None:
     script = write(tmp_path, SYNC, marker)
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, str(script)]

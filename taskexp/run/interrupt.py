@@ -1,11 +1,11 @@
-"""Interrupt: what Ctrl-C and SIGTERM mean while a loop is alive. The only place that sets signal handlers.
+"""Interrupt: what Ctrl-C, SIGTERM, SIGHUP and SIGQUIT mean while a loop is alive; only here are handlers set.
 
 The handler only notes the signal and wakes the event loop, so no KeyboardInterrupt ever strikes in the
 middle of a spawn or of our own bookkeeping. What is to be done is decided on the event loop; the
 question is asked by a thread of its own, so that runs go on meanwhile.
 
     calm -- Ctrl-C at a terminal --> asking -- no --> calm
-    calm -- Ctrl-C elsewhere, SIGTERM --> stopping
+    calm -- Ctrl-C elsewhere, SIGTERM, the terminal closed (SIGHUP), SIGQUIT --> stopping
     asking -- yes, another signal --> stopping
     stopping -- another signal --> killing
 """
@@ -29,7 +29,7 @@ QUESTION = "Interrupt received. Do you want to exit? (yes/no): "
 WITHDRAWN_SECONDS = 0.1
 """How often a thread that waits for an answer looks whether it is still wanted."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
 
@@ -330,6 +330,6 @@ def interruption(number: int) -> BaseException:
 
 def redeliver(handler: Handler, number: int) -> None:
     """Do in async code what the signal did before: asyncio's own handler cancels the main task."""
-    if number == signal.SIGTERM and handler == signal.SIG_DFL:
+    if number != signal.SIGINT and handler == signal.SIG_DFL:
         raise SystemExit(128 + number)
     call_handler(handler, number, None)
