@@ -8,6 +8,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from fcntl import ioctl
 from pathlib import Path
 from types import TracebackType
@@ -85,6 +86,10 @@ class Terminal:
     def read_last_row(self, beginning: str, seconds: float = 30) -> None:
         """Read until the last row of the screen begins with a text."""
         self._read(lambda: self.rows[-1:] and self.rows[-1].startswith(beginning), f"last row {beginning!r}", seconds)
+
+    def read_screen(self, holds: Callable[[list[str]], bool], seconds: float = 30) -> None:
+        """Read until the rows of the screen are as wanted: what is drawn in several writes may be seen in between."""
+        self._read(lambda: holds(self.rows), "such a screen", seconds)
 
     def wait(self, seconds: float = 30) -> int:
         """Read on until the program has ended; returns its exit code."""
