@@ -155,6 +155,12 @@ def test_a_plan_knows_shards_and_starts(cli: Cli) -> None:
     assert json.loads(cli("plan", "--json", "--start", "8", "x {1..10}").out)["first"] == "x 9"
 
 
+def test_a_plan_asks_for_no_gpus(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert cli("plan", "--gpus", "auto", "true {1,2}").code == 0
+    assert cli("run", "--gpus", "auto", "true {1,2}").code == 2
+
+
 def test_a_dry_run_writes_every_command_and_runs_none(cli: Cli, tmp_path: Path) -> None:
     answer = cli("run", "--dry-run", "--env", "N=1,2", "touch {a,'b c'}")
     assert answer.code == 0

@@ -1,8 +1,8 @@
 """Main: what was typed, brought to the command that does it; and how the program ends.
 
-Exit codes: 0 all is well, 1 some run failed or something could not be written, 2 wrong use, 130 interrupted, 143
-terminated. Only the module of the command that was asked for is loaded, so that `--help` and a typing error are
-answered at once.
+Exit codes: 0 all is well, 1 some run failed or something could not be written, 2 wrong use, 130 interrupted, 129, 131
+and 143 after SIGHUP, SIGQUIT and SIGTERM. Only the module of the command that was asked for is loaded, so that `--help`
+and a typing error are answered at once.
 """
 
 import os

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -100,8 +100,14 @@ class Sweep:
         return frozenset(self.route.points[self.route.index(step)].fingerprint for step in steps)
 
     def check(self) -> None:
-        """Look whether it could run here. Raises ArgumentTypeError, ArgumentValueError or JournalError."""
-        self.as_completed(self.folder, ostreams=[]).close()
+        """Look whether it could run, on a machine that has GPUs if it wants some.
+
+        Raises:
+            ArgumentTypeError, ArgumentValueError, JournalError: it could not.
+        """
+        options = {name: value for name, value in self.options.items() if (name, value) != ("gpus", "auto")}
+        elsewhere = replace(self, table={**self.table, "options": options})
+        elsewhere.as_completed(self.folder, ostreams=[]).close()
 
     def as_completed(self, folder: Path, **showing: Any) -> CompletedRuns:
         """Make its loop, recorded in a folder. Raises as `Task.as_completed` does."""

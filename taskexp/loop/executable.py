@@ -158,7 +158,7 @@ class TaskExecutable(Executable):
             ExecutableStateError: it was executed before.
             RunFailed: with `check=True`, the run did not succeed.
             KeyboardInterrupt: Ctrl-C was answered with yes; every run is stopped.
-            SystemExit: SIGTERM came; every run is stopped. The code is 143.
+            SystemExit: SIGTERM, SIGHUP or SIGQUIT came; every run is stopped. The code is 128 and the signal's number.
         """
         options = execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check)
         if self._sweep.options.max_workers > 1:

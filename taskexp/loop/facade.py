@@ -131,7 +131,7 @@ class Facade:
 
         Raises:
             KeyboardInterrupt: Ctrl-C was answered with yes; everything is stopped.
-            SystemExit: SIGTERM came; everything is stopped.
+            SystemExit: SIGTERM, SIGHUP or SIGQUIT came; everything is stopped.
             RunFailed: a run with `check=True` did not succeed; everything is stopped.
         """
         if os.getpid() != self.sweep.pid:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
+from taskexp.run.pipe import Pipe
 from taskexp.run.process import Child, pinned
 from taskexp.run.spawn import Spawner, StartError, driver_environ
 from taskexp.run.taps import StreamName
@@ -30,9 +31,6 @@ DRAIN_CAP_SECONDS = 1.0
 
 OVERDRAFT_BYTES = 1 << 20
 """What is read after the exit although a stream is congested: more than a pipe can hold."""
-
-READ_BYTES = 1 << 16
-"""What is read at once: all that a pipe holds, and no more than the allocator has at hand without a system call."""
 
 KILL_PATIENCE_SECONDS = 2.0
 """How long a killed tree has to be gone; a process in an uninterruptible sleep may stay longer."""
@@ -61,7 +59,7 @@ class Supervision:
         self._cause: asyncio.Future[Cause] = self._loop.create_future()
         self._exited = asyncio.Event()
         self._timers: list[asyncio.TimerHandle] = []
-        self._pipes: dict[StreamName, _Pipe] = {}
+        self._pipes: dict[StreamName, Pipe] = {}
         self._start_time = datetime.now().astimezone()
         self._started = self._ended = time.monotonic()
         self._last_output = self._started
@@ -93,8 +91,8 @@ class Supervision:
         if self._attempt.on_start is not None:
             self._attempt.on_start(self._child.pid)
         self._pipes = {
-            "stdout": _Pipe(self, self._watch, "stdout", ends[0]),
-            "stderr": _Pipe(self, self._watch, "stderr", ends[2]),
+            "stdout": Pipe("stdout", ends[0], self._watch, self),
+            "stderr": Pipe("stderr", ends[2], self._watch, self),
         }
 
     # ---- the run
@@ -328,74 +326,6 @@ class Supervision:
                 return Status.lost, f"the exit status of {program} was taken by somebody else (is SIGCHLD ignored?)"
             case Cause.EXITED:
                 return (Status.succeeded if returncode == 0 else Status.failed), None
-
-
-class _Pipe:
-    """One of the child's pipes, read in whole chunks when the event loop says that there is something.
-
-    Not asyncio's transport, which makes some eight turns of the event loop of what is one read for most runs.
-    """
-
-    def __init__(self, supervision: Supervision, watch: Watch, stream: StreamName, descriptor: int) -> None:
-        self._supervision = supervision
-        self._stream: StreamName = stream
-        self._descriptor = descriptor
-        self._watch = watch
-        self._is_watched = False
-        self._overdraft_bytes = 0
-        self.paused = False
-        self.closed = False
-        """Whether nothing more will come."""
-
-    def open(self) -> None:
-        """Begin to read."""
-        self._watch.add(self._descriptor, self._read)
-        self._is_watched = True
-
-    def pause(self) -> None:
-        """Stop reading, so that the pipe fills and the program waits."""
-        if self._is_watched and self._overdraft_bytes <= 0:
-            self.paused = True
-            self._unwatch()
-
-    def resume(self) -> None:
-        """Read on."""
-        if self.paused:
-            self.paused = False
-            self.open()
-
-    def overdraw(self, size: int) -> None:
-        """Read up to `size` bytes more even if the output is congested: the program is over."""
-        self._overdraft_bytes = size
-        self.resume()
-
-    def close(self) -> None:
-        """Read no more."""
-        self.paused = False
-        if self._is_watched:
-            with suppress(RuntimeError):  # the loop may be closed already
-                self._unwatch()
-        if not self.closed:
-            self.closed = True
-            os.close(self._descriptor)
-            self._supervision.closed()
-
-    def _unwatch(self) -> None:
-        self._is_watched = False
-        self._watch.remove(self._descriptor)
-
-    def _read(self) -> None:
-        try:
-            data = os.read(self._descriptor, READ_BYTES)
-        except InterruptedError:
-            return
-        except OSError:  # nothing comes out of it any more
-            data = b""
-        if not data:
-            self.close()
-            return
-        self._overdraft_bytes -= len(data)
-        self._supervision.took(self._stream, data)
 
 
 async def _finish(work: Coroutine[Any, Any, T]) -> T:

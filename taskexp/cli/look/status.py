@@ -137,14 +137,14 @@ def _running(state: State) -> Sheet:
             run.attempt,
             _age(run.start_time),
             state.pids.get((run.index, run.attempt)),
-            label(run.params),
+            _values(run.params),
         ]
         for run in state.glance.open_runs
     ]
     return Sheet(["index", "attempt", "for", "pid", "running"], rows)
 
 
-def label(params: Mapping[str, object]) -> str:
+def _values(params: Mapping[str, object]) -> str:
     """Write the values of a point in one line: `--n=64 --amp=true`."""
     return " ".join(
         f"{name}={json.dumps(value) if isinstance(value, bool | None) else value}" for name, value in params.items()
