@@ -74,6 +74,9 @@ OWNERS = {
     "signal.siginterrupt": ("taskexp.run.interrupt",),
     "pandas": ("taskexp.record.table",),
     "duckdb": ("taskexp.record.table",),
+    "plotly": ("taskexp.record.report.page",),
+    "starlette": ("taskexp.record.report.server",),
+    "uvicorn": ("taskexp.record.report.server",),
 }
 
 # Methods of any object that do what an owner does.
@@ -323,7 +326,22 @@ def test_importing_taskexp_is_light():
     loaded = modules_loaded_by("import taskexp")
     more = {name.split(".")[0] for name in loaded - modules_loaded_by("import asyncio")}
     assert "taskexp" in more
-    assert more & {"tqdm", "sqlite3", "argparse", "anyio", "multiprocessing", "pandas", "duckdb", "IPython"} == set()
+    assert (
+        more
+        & {
+            "tqdm",
+            "sqlite3",
+            "argparse",
+            "anyio",
+            "multiprocessing",
+            "pandas",
+            "duckdb",
+            "plotly",
+            "starlette",
+            "IPython",
+        }
+        == set()
+    )
     assert not any(name.startswith("taskexp.cli") for name in loaded)
 
 
