@@ -41,7 +41,7 @@ def run_of(
         user_seconds=1.0,
         system_seconds=0.5,
         params=params,
-        argv=["prog", str(index)],
+        argv=["prog", *map(str, params.values())],
         index=index,
         repeat=repeat,
         metrics={"loss": float(index)} if metrics is None else metrics,

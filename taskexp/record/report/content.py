@@ -11,7 +11,7 @@ from taskexp.plan.secrets import HIDDEN
 from taskexp.record.excerpt import last_lines
 from taskexp.record.journal.reader import RecordedRun
 from taskexp.record.report.choice import choose
-from taskexp.record.report.survey import RUN_COLUMNS, Parameter, Survey, make_survey
+from taskexp.record.report.survey import RUN_COLUMNS, Parameter, Survey, make_survey, measured
 from taskexp.record.table import Cell
 from taskexp.words.outcome import RunResult, Status
 
@@ -131,24 +131,26 @@ def _parameter_column(parameter: Parameter, axes: Sequence[Parameter]) -> Column
 
 
 def _run_column(name: str, rows: Sequence[RecordedRun]) -> Column:
-    cells = {_CELLS[name](row) for row in rows}
     is_measure = name in _UNITS
+    varies = is_measure or len({_CELLS[name](row) for row in rows}) > 1
     return Column(
         name,
         "run",
         _KINDS.get(name, "number"),
         _UNITS.get(name, ""),
-        varies=len(cells) > 1,
+        varies=varies,
         prefers_less=is_measure,
     )
 
 
 def _row(row: RecordedRun, survey: Survey) -> list[object]:
     params = [json_cell(cast(Cell, row.params.get(parameter.option))) for parameter in survey.parameters]
-    metrics = [json_cell(row.metrics.get(measure.metric or "")) for measure in survey.metrics]
-    first = [_CELLS[name](row) for name in _FIRST]
-    last = [_CELLS[name](row) for name in RUN_COLUMNS if name not in _FIRST]
-    return [*first, *params, *metrics, *last]
+    measures = {measure.name: measured(row, measure) for measure in survey.measures}
+    metrics = [json_cell(measures.pop(measure.name)) for measure in survey.metrics]
+    run: dict[str, object] = {name: None if value is None else round(value, 6) for name, value in measures.items()}
+    run |= {name: cell_of(row) for name, cell_of in _CELLS.items()}
+    first = [run.pop(name) for name in _FIRST]
+    return [*first, *params, *metrics, *(run[name] for name in RUN_COLUMNS if name in run)]
 
 
 _CELLS: Mapping[str, Callable[[RecordedRun], object]] = {
@@ -157,9 +159,6 @@ _CELLS: Mapping[str, Callable[[RecordedRun], object]] = {
     "repeat": lambda row: row.repeat,
     "attempt": lambda row: row.attempt,
     "status": lambda row: str(row.status),
-    "duration": lambda row: round(row.duration.total_seconds(), 6),
-    "cpu": lambda row: None if row.user_seconds is None else round(row.user_seconds + (row.system_seconds or 0), 6),
-    "memory": lambda row: None if row.max_rss_bytes is None else round(row.max_rss_bytes / (1 << 20), 1),
     "start": lambda row: round(row.start_time.timestamp() * 1000),
     "slot": lambda row: row.slot,
     "host": lambda row: row.host,

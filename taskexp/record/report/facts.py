@@ -45,7 +45,7 @@ def _of_drivers(drivers: Sequence[Driver]) -> Iterator[tuple[str, str]]:
         return
     last = drivers[-1]
     if last.script is not None:
-        yield "Started as", shlex.join([Path(last.script).name, *last.arguments])
+        yield "Started as", shlex.join([*_program(Path(last.script)), *last.arguments])
     yield "In the folder", last.cwd
     starts = f"{counted(len(drivers), 'start')}, the first {_at(drivers[0].start_time)}" if len(drivers) > 1 else ""
     yield "Started", starts or _at(last.start_time)
@@ -53,6 +53,10 @@ def _of_drivers(drivers: Sequence[Driver]) -> Iterator[tuple[str, str]]:
     if last.git_commit is not None:
         yield "Commit", git_state(last.git_commit, last.git_dirty)
     yield "With", f"Python {last.python}, TaskExp {last.taskexp}"
+
+
+def _program(script: Path) -> list[str]:
+    return ["python", "-m", script.parent.name] if script.name == "__main__.py" else [script.name]
 
 
 def _constants(rows: Sequence[RecordedRun]) -> str:

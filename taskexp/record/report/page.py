@@ -17,8 +17,9 @@ from string import Template
 from taskexp.words.errors import MissingExtraError
 from taskexp.words.version import __version__
 
-COMMON_SCRIPTS = ("values.js", "runs.js", "table.js", "figures.js", "plots.js", "report.js")
+COMMON_SCRIPTS = ("values.js", "theme.js", "runs.js", "table.js", "figures.js", "plots.js", "report.js")
 FILE_SCRIPTS = (*COMMON_SCRIPTS, "file.js")
+LIVE_SCRIPTS = (*COMMON_SCRIPTS, "live.js")
 
 _ESCAPES = {"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"}
 

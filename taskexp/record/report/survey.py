@@ -140,6 +140,17 @@ def make_survey(rows: Sequence[RecordedRun]) -> Survey:
     return Survey(parameters, _measures(rows, [*RUN_COLUMNS, *names.values()]), points)
 
 
+def measured(row: RecordedRun, measure: Measure) -> float | None:
+    """Look up what was measured of a run; None if it has no value."""
+    if measure.metric is not None:
+        return row.metrics.get(measure.metric)
+    if measure.name == "duration":
+        return row.duration.total_seconds()
+    if measure.name == "cpu":
+        return None if row.user_seconds is None else row.user_seconds + (row.system_seconds or 0.0)
+    return None if row.max_rss_bytes is None else row.max_rss_bytes / (1 << 20)
+
+
 def prefers_less(name: str) -> bool:
     """Guess from its name whether less of a measure is better: a loss, a time, a size."""
     return _LESS_IS_MORE.search(name) is not None

@@ -1,16 +1,5 @@
 // Figures: what the chosen runs and axes look like, as figures of plotly. Only runs that succeeded are measured.
 
-// Okabe and Ito's palette, which the colour-blind can tell apart (https://jfly.uni-koeln.de/color/), with greys for its
-// black; marks and dashes say the same again. What is too faint on a paper is not used there, as is the end of viridis.
-const PALETTES = {
-  light: ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#5F5F5F", "#A0A0A0"],
-  dark: ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#C0C0C0", "#7F7F7F"],
-};
-const SCALES = {
-  light: [[0, "#440154"], [0.33, "#3b528b"], [0.67, "#21918c"], [1, "#7ad151"]],
-  dark: [[0, "#3f6fb5"], [0.33, "#21918c"], [0.67, "#5ec962"], [1, "#fde725"]],
-};
-const darkness = matchMedia("(prefers-color-scheme: dark)");
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const MARKS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon"];
 const STATUS_COLOURS = {
@@ -19,11 +8,6 @@ const STATUS_COLOURS = {
 const ALL_OTHERS = "*";
 const MOST_LINES = 24;
 const MOST_POINTS = 60;
-
-function paletteColour(place) {
-  const palette = PALETTES[darkness.matches ? "dark" : "light"];
-  return palette[place % palette.length];
-}
 
 function axisOf(runs, name, isLog = false) {
   const column = runs.column(name);

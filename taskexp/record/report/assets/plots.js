@@ -115,10 +115,9 @@ class Plot {
 
   drawNow() {
     if (!this.isStale) return;
-    loadPlotly();
     this.isStale = false;
     const { data, layout, note, heads, table } = this.kind.figure(this.runs, this.settings);
-    Plotly.react(this.figure, data, themed(layout), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+    drawFigure(this.figure, data, layout);
     this.note.textContent = note;
     this.figure.setAttribute("aria-label", `${this.kind.title}: ${note}${heads ? " The table below has the numbers." : " The table of the runs has the numbers."}`);
     this.table = heads && { heads, table };
@@ -133,24 +132,6 @@ class Plot {
     const rest = table.length > some.length ? [make("p", { class: "note" }, `The first ${some.length} of ${table.length} rows.`)] : [];
     this.numbers.replaceChildren(numberTable(this.kind.title, heads, some), ...rest);
   }
-}
-
-// Run plotly.js, which stands in the page as text.
-function loadPlotly() {
-  if (!globalThis.Plotly) document.head.append(make("script", {}, document.getElementById("plotly").textContent));
-}
-
-// Give a figure the colours of the page.
-function themed(layout) {
-  const style = getComputedStyle(document.documentElement);
-  const [ink, grid, line, paper] = ["--ink", "--grid", "--line", "--paper"].map((name) => style.getPropertyValue(name).trim());
-  const axis = { gridcolor: grid, linecolor: line, zerolinecolor: line, tickcolor: line, exponentformat: "power", minexponent: 6 };
-  return {
-    margin: { l: 60, r: 20, t: 20, b: 50 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: "system-ui, sans-serif", size: 13, color: ink },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, hoverlabel: { bgcolor: paper, bordercolor: line, font: { color: ink } },
-    ...layout, xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
-  };
 }
 
 class Plots {
