@@ -1,12 +1,16 @@
-"""The pages in a real browser: the report from disk with no network, and the live page while a sweep runs."""
+"""The pages in a real browser: the report and a comparison from disk with no network, the live page in a sweep."""
 
 import json
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import requires
+from conftest import eventually, requires
 from synthetic import make_journal
 
 from taskexp import Task, open_results
@@ -42,13 +46,13 @@ def open_page(browser) -> Iterator[Callable[..., Any]]:
     contexts: list[Any] = []
     said: list[list[str]] = []
 
-    def open_page(address: str | Path, **options: object) -> Any:
+    def open_page(address: str | Path, base: str | None = None, **options: object) -> Any:
         url = address.as_uri() if isinstance(address, Path) else address
         context = browser.new_context(offline=url.startswith("file:"), **options)
         context.set_default_timeout(MILLISECONDS)
         contexts.append(context)
         page = context.new_page()
-        said.append(listen(page, url))
+        said.append(listen(page, base or url))
         page.goto(url)
         return page
 
@@ -62,9 +66,13 @@ def listen(page: Any, url: str) -> list[str]:
     """Keep what fails in a page, and what it asks for elsewhere."""
     said: list[str] = []
     page.on("pageerror", lambda error: said.append(f"error: {error}"))
-    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: said.append(message.text) if is_failure(message) else None)
     page.on("request", lambda request: None if request.url.startswith(url) else said.append(request.url))
     return said
+
+
+def is_failure(message: Any) -> bool:
+    return message.type == "error" and "ERR_CONNECTION_REFUSED" not in message.text  # a live page asks on and on
 
 
 @pytest.fixture(scope="module")
@@ -314,6 +322,80 @@ def test_a_print_has_the_plots_and_the_rows_and_no_controls(page):
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     page.emulate_media(media="screen")
     assert len(column(page, "index")) == 50
+
+
+# ---- two sweeps
+
+
+def test_a_comparison_draws_the_ratios_and_names_what_is_in_one_alone(tmp_path: Path, open_page):
+    for name, values, factor in (("before", [1, 2, EVIL], 2), ("after", [1, 2, 3], 3)):
+        task = Task(["sh", "-c", "echo r=$((${#0} * $FACTOR + TASKEXP_INDEX % 2))"], env={"FACTOR": str(factor)})
+        task.arg(None, values).repeat(2).metric("r", r"r=(\d+)")
+        task.run(journal=tmp_path / name, ostreams=[], use_tqdm=False)
+    words = ["taskexp", "compare", str(tmp_path / "before"), str(tmp_path / "after"), "-o", str(tmp_path / "page.html")]
+    subprocess.run([sys.executable, "-m", *words], check=True, capture_output=True, timeout=60)
+    page = open_page(tmp_path / "page.html")
+    page.wait_for_selector(".main-svg")
+    (figure,) = page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].map((each) => each.data[0].x)")
+    assert figure == pytest.approx([1.4, 1.4])
+    rows = page.locator("tbody tr").all_inner_texts()
+    assert [row.split("\t")[0] for row in rows] == ["arg1 1", "arg1 2"]
+    assert page.get_by_role("heading", name="1 point only in A").count() == 1
+    assert page.locator("li").first.inner_text() == f"arg1 {EVIL}"
+    assert page.get_by_text("2 in A, 3 in B").is_visible()
+
+
+# ---- live
+
+
+SWEEP = """
+import sys
+from taskexp import Task
+program = "echo begun $0; while ! test -e go; do sleep 0.02; done; echo '<script>document.title=1</script>'; echo n=$0"
+task = Task(["sh", "-c", program]).arg(None, [1, 2, 3]).metric("n", r"n=(\\d)")
+task.run(journal="sweep", ostreams=[], use_tqdm=False, max_workers=2)
+"""
+
+
+def test_the_live_page_follows_the_sweep_and_a_log_and_keeps_what_was_chosen(tmp_path: Path, open_page):
+    pipes = {"cwd": tmp_path, "text": True, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", SWEEP], **pipes) as driver:
+        eventually(lambda: len(list(tmp_path.glob("sweep/logs/*"))) == 2, "no run began", 30)
+        serve = [sys.executable, "-m", "taskexp", "serve", "sweep", "--port", "0", "--host", "0.0.0.0"]
+        with subprocess.Popen(serve, stdout=subprocess.PIPE, **pipes) as server:
+            assert server.stdout is not None
+            _, port, token = re.split(r":(\d+)/", server.stdout.readline().strip())
+            page = open_page(f"http://localhost:{port}/{token}", base=f"http://localhost:{port}/")
+            running = page.locator("section:has(#running-title) tbody tr")
+            running.nth(1).wait_for()
+            assert page.locator("#live").inner_text() == "The sweep runs; this page follows it."
+            page.get_by_role("button", name="log of run 1").click()
+            log = page.get_by_role("log")
+            page.wait_for_function("document.querySelector('[role=log]').innerText.trim() === 'begun 2'")
+            assert page.locator("dialog [role=status]").inner_text() == "attempt 1, followed"
+
+            (tmp_path / "go").touch()
+            page.get_by_text("attempt 1, succeeded").wait_for()
+            assert log.inner_text().splitlines() == ["begun 2", "<script>document.title=1</script>", "n=2"]
+            page.keyboard.press("Escape")
+            page.get_by_text("Nothing runs.").wait_for()
+            page.locator("#running-title").wait_for(state="hidden")
+            assert column(page, "n") == ["1", "2", "3"]
+            assert drawn(page, "lines")["data"][0]["y"] == [1, 2, 3]
+            page.get_by_label("filter n", exact=True).fill(">1")
+            page.get_by_role("button", name="arg1").click()
+            page.get_by_role("button", name="arg1").click()
+
+            more = SWEEP.replace("[1, 2, 3]", "[1, 2, 3, 4]")
+            subprocess.run([sys.executable, "-c", more], check=True, timeout=60, **pipes)
+            page.get_by_text("3 runs chosen of 4").wait_for()
+            assert column(page, "n") == ["4", "3", "2"]
+            assert page.get_by_label("filter n", exact=True).input_value() == ">1"
+            assert page.title() == "sweep"
+            server.send_signal(signal.SIGINT)
+            assert server.wait(30) == 130
+            page.get_by_text("The server does not answer").wait_for()
+        assert driver.wait(30) == 0
 
 
 # ---- a long sweep

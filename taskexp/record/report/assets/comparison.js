@@ -17,11 +17,11 @@ function pairFigure(metric, points) {
       marker: { size: 9, color: colours, symbol: drawn.map((point) => (point.differs ? "diamond" : "circle-open")) },
       error_x: {
         type: "data", symmetric: false, array: drawn.map((point) => (point.high === null ? 0 : point.high - point.ratio)),
-        arrayminus: drawn.map((point) => (point.low === null ? 0 : point.ratio - point.low)), thickness: 1.5, width: 5,
+        arrayminus: drawn.map((point) => (point.low === null ? 0 : point.ratio - point.low)), thickness: 1.5, width: 5, color: getComputedStyle(document.documentElement).getPropertyValue("--ink").trim(),
       },
     }],
     layout: {
-      height: 110 + 26 * drawn.length, showlegend: false,
+      height: 120 + 28 * drawn.length, margin: { l: 60, r: 20, t: 20, b: 70 }, showlegend: false,
       xaxis: { type: "log", title: { text: `${plain(metric)}: B / A` }, automargin: true },
       yaxis: { automargin: true, range: [-0.7, drawn.length - 0.3], tickvals: drawn.map((_, place) => place), ticktext: drawn.map((point) => plain(nameOf(point.params))) },
       shapes: [{ type: "line", x0: 1, x1: 1, y0: 0, y1: 1, yref: "paper", line: { dash: "dot", width: 2, color: paletteColour(6) } }],

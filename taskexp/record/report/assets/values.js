@@ -83,6 +83,6 @@ function numberTable(caption, heads, rows) {
     make("td", { class: typeof value === "number" ? "number" : "text" }, typeof value === "number" ? shortNumber(value) : value ?? "");
   return make("table", { class: "narrow" },
     make("caption", { class: "hidden" }, caption),
-    make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
+    make("thead", {}, make("tr", {}, ...heads.map((head, place) => make("th", { scope: "col", class: rows.some((row) => typeof row[place] === "number") ? "number" : "" }, head)))),
     make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell)))));
 }
