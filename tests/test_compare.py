@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import requires
 from test_report import grid, run_of
 
 from taskexp import ArgumentValueError, RecordedRun, Status, Task
@@ -230,10 +231,11 @@ def test_the_command_writes_json(folders: list[Path]):
     assert (told["only_a"], told["only_b"]) == ([{"arg1": 1}], [{"arg1": 4}])
 
 
-@pytest.mark.parametrize("words", [["--confidence", "95"], ["--metric", "none"], ["-o", "/"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--confidence", "95"], ["--metric", "none"], pytest.param(["-o", "/"], marks=requires("plotly"))],
+)
 def test_wrong_use_is_told(words: list[str], folders: list[Path]):
-    if words[0] == "-o":
-        pytest.importorskip("plotly")
     done = command(*folders, *words)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1

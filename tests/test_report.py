@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from conftest import requires
 
 from taskexp import ArgumentTypeError, JournalError, MissingExtraError, RecordedRun, Status, Task, open_results
 from taskexp.record.journal.drivers import read_drivers
@@ -21,7 +22,7 @@ from taskexp.record.report.page import embedded
 from taskexp.record.report.survey import make_survey, prefers_less
 from taskexp.record.table import Sheet, html_table
 
-pytest.importorskip("plotly")
+needs_plotly = requires("plotly")
 
 BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
 EVIL = "</script><script>document.title = 'stolen'</script><!--&\u2028"
@@ -199,6 +200,7 @@ def test_failures_have_their_last_lines_without_colours_and_only_some_of_them(tm
     assert content.failures[0]["what"] == "failed: exit code 3"
 
 
+@needs_plotly
 def test_a_secret_is_not_in_the_page(tmp_path: Path):
     task = Task("sh -c 'exit 1'", env={"HF_TOKEN": "hunter2secret"}).arg("--key", ["a hunter2secret"])
     task.run(journal=tmp_path / "journal", ostreams=[], use_tqdm=False)
@@ -217,6 +219,7 @@ def test_the_facts_tell_what_was_run_when_where_and_from_which_code(tmp_path: Pa
     assert {"Ran", "Started", "On", "Journal"} <= facts.keys()
 
 
+@needs_plotly
 def test_a_report_is_one_file_that_names_no_other(tmp_path: Path):
     Task("echo").arg("--n", [1, 2]).run(journal=tmp_path / "sweep", ostreams=[], use_tqdm=False)
     results = open_results(tmp_path / "sweep")
@@ -236,9 +239,16 @@ def test_a_report_is_one_file_that_names_no_other(tmp_path: Path):
         results.report(title=3)  # type: ignore[arg-type]
 
 
+@needs_plotly
 def test_a_report_of_no_runs_is_a_page_too(tmp_path: Path):
     Task("echo").arg("--n", [1]).run(journal=tmp_path, ostreams=[], use_tqdm=False)
     assert "<!DOCTYPE html>" in open_results(tmp_path).filter({"--n": 2}).report()
+
+
+def test_who_imports_taskexp_does_not_load_the_report():
+    text = "import sys; from taskexp import Task, open_results; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=True)
+    assert not any(name.startswith("taskexp.record.report") for name in done.stdout.split())
 
 
 def test_without_plotly_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -248,6 +258,7 @@ def test_without_plotly_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
         open_results(tmp_path).report()
 
 
+@needs_plotly
 def test_making_a_report_loads_nothing_heavy(tmp_path: Path):
     Task("echo").run(journal=tmp_path, ostreams=[], use_tqdm=False)
     text = f"import taskexp, sys; taskexp.open_results({str(tmp_path)!r}).report(); print(*sys.modules)"
@@ -286,6 +297,7 @@ def command(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
 
+@needs_plotly
 def test_the_command_writes_a_page_of_the_rows_that_are_asked_for(tmp_path: Path):
     journal = tmp_path / "sweep"
     Task("sh -c 'echo step=$0'").arg(None, range(4)).run(journal=journal, ostreams=[], use_tqdm=False)
@@ -311,6 +323,7 @@ def test_the_command_writes_a_page_of_the_rows_that_are_asked_for(tmp_path: Path
     assert "<title>mine</title>" in page
 
 
+@needs_plotly
 def test_a_page_that_cannot_be_written_and_a_folder_without_a_journal_are_wrong_use(tmp_path: Path):
     Task("echo").run(journal=tmp_path / "sweep", ostreams=[], use_tqdm=False)
     done = command("report", tmp_path / "sweep", "-o", tmp_path)

@@ -140,8 +140,9 @@ def test_a_journal_that_names_a_file_elsewhere_does_not_open_it(tmp_path: Path, 
     (tmp_path / "secret").write_text("hunter2")
     (log,) = (tmp_path / "sweep" / "logs").iterdir()
     log.unlink()
-    log.symlink_to(tmp_path / "secret")
     server = serve(tmp_path / "sweep")
+    assert server.get("/log.txt?run=0")[0] == 404
+    log.symlink_to(tmp_path / "secret")
     assert server.get("/log.txt?run=0") == (404, "the log of run 0 is not in the folder of the journal\n")
     assert server.get("/log?run=0")[0] == 404
 

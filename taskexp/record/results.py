@@ -13,7 +13,6 @@ from taskexp.record.journal.reader import RecordedRun, check_readable, read_runs
 from taskexp.record.metrics import metric_of_log
 from taskexp.record.order import is_nothing, ordered
 from taskexp.record.repeats import parameters_without_repeat
-from taskexp.record.report.file import make_report
 from taskexp.record.table import Cell, Sheet, Table, chosen_columns, html_table, table_columns, written
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 from taskexp.words.outcome import Status
@@ -169,6 +168,8 @@ class Results(Table):
         """
         if title is not None and not isinstance(title, str):
             raise ArgumentTypeError(f"report: the title is a str, not {title!r}")
+        from taskexp.record.report.file import make_report  # most sweeps are not reported
+
         return written(make_report(self._folder, list(iter(self)), title), path)
 
     def _made(self, source: Callable[[], Iterator[RecordedRun]]) -> "Results":

@@ -66,7 +66,11 @@ class Live:
         following, begun = Following(self._folder, attempt), ""
         yield _event("begin", {"attempt": attempt.run.attempt, "path": str(attempt.run.log_path)})
         while not self._is_stopping():
-            news = await anyio.to_thread.run_sync(following.read)
+            try:
+                news = await anyio.to_thread.run_sync(following.read)
+            except JournalError as error:
+                yield _event("end", {"text": f"cannot be followed: {error}"})
+                return
             if news.lines or news.begun != begun:
                 begun = news.begun
                 yield _event("lines", asdict(news))

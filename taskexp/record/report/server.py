@@ -168,7 +168,10 @@ def make_app(folder: Path, gate: Gate, is_stopping: Callable[[], bool]) -> "ASGI
         return StreamingResponse(live.log_events(_asked(folder, request)), media_type="text/event-stream")
 
     def log_file(request: "Request") -> "Response":
-        return FileResponse(_asked(folder, request).run.log_path, media_type="text/plain; charset=utf-8")
+        path = _asked(folder, request).run.log_path
+        if not path.is_file():
+            raise ArgumentValueError(f"there is no log: {path}")
+        return FileResponse(path, media_type="text/plain; charset=utf-8")
 
     async def refuse(_: "Request", error: Exception) -> "Response":
         return PlainTextResponse(f"{error}\n", 404)
