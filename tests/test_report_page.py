@@ -315,13 +315,14 @@ def test_every_control_and_plot_has_a_name_for_a_screen_reader(page):
 
 
 def test_a_print_has_the_plots_and_the_rows_and_no_controls(page):
-    page.emulate_media(media="print")
+    page.emulate_media(media="print", color_scheme="dark")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert drawn(page, "lines")["layout"]["font"]["color"] == "#1c1e21"
     assert page.locator(".figure .main-svg, .figure .parcoords").count() >= 6
     assert len(column(page, "index")) == 60
     assert page.locator(".controls").first.is_visible() is False
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    page.emulate_media(media="screen")
+    page.emulate_media(media="screen", color_scheme="light")
     assert len(column(page, "index")) == 50
 
 

@@ -17,7 +17,7 @@ function pairFigure(metric, points) {
       marker: { size: 9, color: colours, symbol: drawn.map((point) => (point.differs ? "diamond" : "circle-open")) },
       error_x: {
         type: "data", symmetric: false, array: drawn.map((point) => (point.high === null ? 0 : point.high - point.ratio)),
-        arrayminus: drawn.map((point) => (point.low === null ? 0 : point.ratio - point.low)), thickness: 1.5, width: 5, color: getComputedStyle(document.documentElement).getPropertyValue("--ink").trim(),
+        arrayminus: drawn.map((point) => (point.low === null ? 0 : point.ratio - point.low)), thickness: 1.5, width: 5, color: INKS[scheme()].ink,
       },
     }],
     layout: {
@@ -71,6 +71,7 @@ function showComparison(main, content) {
   const drawAll = () => redraw.forEach((draw) => draw());
   requestAnimationFrame(() => setTimeout(drawAll));
   darkness.addEventListener("change", drawAll);
+  drawForPrint(drawAll, drawAll);
 }
 
 showComparison(document.getElementById("main"), JSON.parse(document.getElementById("content").textContent));

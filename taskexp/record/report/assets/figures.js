@@ -87,7 +87,7 @@ function heatFigure(runs, { x, y, z }) {
   const cells = new Map(runs.groups(runs.succeeded, [x, y]).map((group) => [JSON.stringify(group.values), fold(runs.numbers(group.rows, z))]));
   const found = ys.map((yLevel) => xs.map((xLevel) => cells.get(JSON.stringify([xLevel, yLevel]))));
   const means = found.map((row) => row.map((cell) => (cell?.n ? cell.mean : null)));
-  const isSmall = xs.length * ys.length <= 80 && xs.length <= 10;
+  const isSmall = ys.length <= 12 && xs.length * 90 <= Math.min(innerWidth, 700);
   return {
     data: [{
       type: "heatmap", x: xs.map((level) => levelName(level, xColumn)), y: ys.map((level) => levelName(level, yColumn)), z: means,
@@ -108,7 +108,7 @@ function parallelFigure(runs, { dimensions, colour }) {
   return {
     data: [{
       type: "parcoords", dimensions: drawn, labelangle: drawn.length > 6 ? -15 : 0, labelside: "top",
-      line: { color: runs.numbers(rows, colour), colorscale: SCALES[darkness.matches ? "dark" : "light"], showscale: true, colorbar: { title: { text: plain(titleOf(runs.column(colour))), side: "right" }, thickness: 14 } },
+      line: { color: runs.numbers(rows, colour), colorscale: SCALES[scheme()], showscale: true, colorbar: { title: { text: plain(titleOf(runs.column(colour))), side: "right" }, thickness: 14 } },
     }],
     layout: { margin: { l: 70, r: 70, t: drawn.length > 6 ? 90 : 60, b: 30 } },
     note: `${counted(rows.length, "run")}, a line each, coloured by ${colour}. Drag along an axis to choose a part of it, drag its name to move it.`,

@@ -34,9 +34,9 @@ const PLOTS = [
     settings: ({ pareto }) => pareto && { x: pareto.x, y: pareto.y, xBest: pareto.x_prefers_less ? "low" : "high", yBest: pareto.y_prefers_less ? "low" : "high" },
     controls: (runs) => [
       { name: "y", label: "Up", names: runs.measures },
-      { name: "yBest", label: "is better", names: ["low", "high"] },
+      { name: "yBest", label: "better is", names: ["low", "high"] },
       { name: "x", label: "Along", names: runs.measures },
-      { name: "xBest", label: "is better", names: ["low", "high"] },
+      { name: "xBest", label: "better is", names: ["low", "high"] },
     ],
     changed: (settings, name, runs) => {
       if (name === "x" || name === "y") settings[`${name}Best`] = runs.column(settings[name]).prefers_less ? "low" : "high";
@@ -113,6 +113,11 @@ class Plot {
     if (this.isSeen) this.drawNow();
   }
 
+  drawAnew() {
+    this.isStale = true;
+    this.drawNow();
+  }
+
   drawNow() {
     if (!this.isStale) return;
     this.isStale = false;
@@ -143,7 +148,7 @@ class Plots {
     // After the first paint: to run plotly.js takes longer than all else, and the table is of use before.
     this.sight = new IntersectionObserver((entries) => setTimeout(() => entries.forEach((entry) => this.see(entry))), { rootMargin: "200px" });
     darkness.addEventListener("change", () => this.draw());
-    addEventListener("beforeprint", () => this.plots.forEach((plot) => plot.drawNow()));
+    drawForPrint(() => this.plots.forEach((plot) => plot.drawAnew()), () => this.draw());
   }
 
   see(entry) {

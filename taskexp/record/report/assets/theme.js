@@ -10,10 +10,20 @@ const SCALES = {
   light: [[0, "#440154"], [0.33, "#3b528b"], [0.67, "#21918c"], [1, "#7ad151"]],
   dark: [[0, "#3f6fb5"], [0.33, "#21918c"], [0.67, "#5ec962"], [1, "#fde725"]],
 };
+const INKS = {
+  light: { ink: "#1c1e21", grid: "#e4e7eb", line: "#b9bec6", paper: "#ffffff" },
+  dark: { ink: "#e8eaed", grid: "#2c323a", line: "#4a525c", paper: "#15181c" },
+};
 const darkness = matchMedia("(prefers-color-scheme: dark)");
+const printing = { isOn: false };
+
+// A print is on white paper, whatever the screen is.
+function scheme() {
+  return darkness.matches && !printing.isOn ? "dark" : "light";
+}
 
 function paletteColour(place) {
-  const palette = PALETTES[darkness.matches ? "dark" : "light"];
+  const palette = PALETTES[scheme()];
   return palette[place % palette.length];
 }
 
@@ -27,10 +37,20 @@ function drawFigure(element, data, layout) {
   Plotly.react(element, data, themed(layout), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
 }
 
+function drawForPrint(before, after) {
+  addEventListener("beforeprint", () => {
+    printing.isOn = true;
+    before();
+  });
+  addEventListener("afterprint", () => {
+    printing.isOn = false;
+    after();
+  });
+}
+
 // Give a figure the colours of the page.
 function themed(layout) {
-  const style = getComputedStyle(document.documentElement);
-  const [ink, grid, line, paper] = ["--ink", "--grid", "--line", "--paper"].map((name) => style.getPropertyValue(name).trim());
+  const { ink, grid, line, paper } = INKS[scheme()];
   const axis = { gridcolor: grid, linecolor: line, zerolinecolor: line, tickcolor: line, exponentformat: "power", minexponent: 6 };
   return {
     margin: { l: 60, r: 20, t: 20, b: 50 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
