@@ -142,7 +142,7 @@ def test_another_program_is_another_point_unless_that_is_what_is_compared():
     assert [point[PROGRAM] for point in both.only_first] == ["./new", "./new"]
 
 
-def test_a_constant_that_differs_is_what_is_compared_only_where_no_point_is_the_same():
+def test_a_constant_that_differs_is_what_is_compared_unless_it_varies_in_one_of_them():
     comparison = compared(grid(n=[1, 2], backend=["a"]), grid(n=[1, 2], backend=["b"]))
     assert points(comparison.pairs["loss"]) == [{"n": 1}, {"n": 2}]
     assert comparison.differing == {"backend": ("a", "b")}

@@ -17,6 +17,7 @@ from conftest import eventually, requires
 from taskexp import Task
 from taskexp.record.journal.history import read_history
 from taskexp.record.journal.reader import read_ended
+from taskexp.record.report.feed import Feed
 from taskexp.record.report.following import READ_BYTES, Following
 from taskexp.record.report.server import Gate, is_loopback, make_gate
 
@@ -230,6 +231,30 @@ def test_only_what_has_ended_since_is_read(tmp_path: Path):
     assert [run.index for _, run in first] == [0, 1]
     Task("echo").arg(None, [1, 2, 3]).run(journal=tmp_path, ostreams=[], use_tqdm=False)
     assert [run.index for _, run in read_ended(tmp_path, {number for number, _ in first})] == [2]
+
+
+def test_a_later_attempt_takes_the_place_of_the_one_before(tmp_path: Path):
+    task = Task(["sh", "-c", "test -e go"], cwd=tmp_path)
+    task.run(journal=tmp_path / "sweep", ostreams=[], use_tqdm=False)
+    feed = Feed(tmp_path / "sweep")
+    feed.read()
+    assert feed.content_since(0)["counts"] == {"failed": 1}
+    (tmp_path / "go").touch()
+    task.run(journal=tmp_path / "sweep", ostreams=[], use_tqdm=False)
+    feed.read()
+    content = feed.content_since(1)
+    assert (feed.position, content["counts"], len(content["rows"])) == (2, {"succeeded": 1}, 1)
+    assert feed.content_since(2)["rows"] == []
+
+
+def test_a_character_between_two_reads_stays_whole(tmp_path: Path):
+    Task("true").run(journal=tmp_path, ostreams=[], use_tqdm=False)
+    attempt = read_history(tmp_path, "0").attempts[-1]
+    attempt.run.log_path.write_text("a" * (READ_BYTES - 1) + "é\nb")
+    following = Following(tmp_path, attempt)
+    pieces = [following.read(), following.read()]
+    assert following.is_over
+    assert "".join(line for news in pieces for line in news.lines) == "a" * (READ_BYTES - 1) + "éb"
 
 
 def test_a_flood_is_told_from_near_its_end(tmp_path: Path):

@@ -1,9 +1,9 @@
 """Comparison: two sweeps side by side, point by point.
 
 A point is what the runs of a sweep were asked: the program, the parameters, the added environment and the folder, but
-not the number of the repeat or a seed. Points are the same if all of that is. Where no point of one sweep is one of the
-other, as for two programs that were measured in the same way, they are the same if all that varies in one of the sweeps
-is; what differs between the sweeps and varies in none of them is told.
+not the number of the repeat or a seed. Points are the same if they agree in all of that which varies in one of the
+sweeps. What varies in neither is the same for all points of a sweep; where it differs between the two, as it does for
+two programs that were measured in the same way, it is what is compared, and is told.
 """
 
 import math
@@ -44,7 +44,7 @@ class Comparison:
         pairs: by measure, the points that are in both, in the order of the first sweep.
         only_first: the points that the second has not.
         only_second: the points that the first has not.
-        differing: what is one thing in the first and another in the second, where that is not what makes the points.
+        differing: what is one thing in all of the first and another in all of the second, with both.
     """
 
     pairs: Mapping[str, Sequence[Pair]]
@@ -121,13 +121,14 @@ class _Side:
 
 
 def _matching(first: _Side, second: _Side) -> list[str]:
-    """Choose by which facets points are matched. Raises ArgumentValueError if there is no way."""
-    every = list(dict.fromkeys([*first.names, *second.names]))
-    varying = [name for name in every if len(first.values(name)) > 1 or len(second.values(name)) > 1]
-    for names in (every, varying):
-        if first.points(names).keys() & second.points(names).keys():
-            return names
-    raise ArgumentValueError("compare: no point is in both sweeps; compare sweeps of the same parameters and values")
+    """Name what varies, by which points are matched. Raises ArgumentValueError if no point is in both."""
+    every = dict.fromkeys([*first.names, *second.names])
+    names = [name for name in every if len(first.values(name)) > 1 or len(second.values(name)) > 1]
+    if not first.points(names).keys() & second.points(names).keys():
+        raise ArgumentValueError(
+            "compare: no point is in both sweeps; compare sweeps of the same parameters and values"
+        )
+    return names
 
 
 def _facets(row: RecordedRun, names: Iterable[str], repeats: Iterable[str]) -> dict[str, Cell]:
