@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskexp import RunResult, Status, Task
-from taskexp.run import process
+from taskexp.run import signalling
 from taskexp.run.descendants import HAS_PROC, Process, ProcessTable
 
 pytestmark = pytest.mark.skipif(not HAS_PROC, reason="survivors are looked up in /proc")
@@ -588,7 +588,7 @@ def test_the_guard_signals_neither_everybody_nor_ourselves(group):
     sent = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "killpg", lambda *arguments: sent.append(arguments))
-        process._signal_group(group, signal.SIGTERM)
+        signalling.signal_group(group, signal.SIGTERM)
     assert not sent
 
 
@@ -596,10 +596,10 @@ def test_a_process_that_got_the_pid_of_another_is_not_signalled(marker):
     with subprocess.Popen(["sleep", marker], start_new_session=True) as innocent:
         [living] = ProcessTable().members(innocent.pid, f"no {marker}", 0)
         gone = Process(living.pid, living.parent, living.group, living.start_ticks - 1)
-        process.signal_process(gone, signal.SIGKILL)
+        signalling.signal_process(gone, signal.SIGKILL)
         with pytest.raises(subprocess.TimeoutExpired):
             innocent.wait(0.2)
-        process.signal_process(living, signal.SIGKILL)
+        signalling.signal_process(living, signal.SIGKILL)
         assert innocent.wait(20) == -9
 
 
@@ -609,11 +609,13 @@ from taskexp.plan.command import Command
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.process import Child
 from taskexp.run.spawn import Spawner, driver_environ
+from taskexp.run.watchdog import Watchdog
 
 null = os.open(os.devnull, os.O_RDWR)
 for trial in range(20):
     ends = dict.fromkeys(("stdin", "stdout", "stderr"), null)
-    child = Child(Command(("true",)), Spawner(), driver_environ(), **ends, table=ProcessTable())
+    ward = Watchdog(Spawner()).take_on()
+    child = Child(Command(("true",)), Spawner(), driver_environ(), ward=ward, **ends, table=ProcessTable())
     while not child.has_exited():
         time.sleep(0.001)
     child.reap()

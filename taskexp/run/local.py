@@ -12,6 +12,7 @@ from taskexp.run.engine import Attempt, Output
 from taskexp.run.spawn import BusyError, Spawner, StartError
 from taskexp.run.supervision import Cause, Supervision
 from taskexp.run.watch import Watch
+from taskexp.run.watchdog import Ward, Watchdog
 from taskexp.words.outcome import Ending, Status
 
 BUSY_TRIES = 3
@@ -24,6 +25,7 @@ class LocalEngine:
     def __init__(self) -> None:
         self._table = ProcessTable()
         self._spawner = Spawner()
+        self._watchdog = Watchdog(self._spawner)
         self._wanted: set[Attempt] = set()
         self._supervisions: dict[Attempt, Supervision] = {}
         self._watch: Watch | None = None
@@ -44,8 +46,9 @@ class LocalEngine:
         busy_tries = BUSY_TRIES
         while attempt in self._wanted:
             supervision = Supervision(attempt, output, self._watching(), self._host)
+            ward = self._watchdog.take_on()
             try:
-                self._start(supervision, attempt.command)
+                self._start(supervision, attempt.command, ward)
             except BusyError as error:
                 if not busy_tries:
                     return Ending.unstarted(Status.not_started, str(error), self._host)
@@ -54,7 +57,10 @@ class LocalEngine:
                 continue
             except StartError as error:
                 return Ending.unstarted(Status.not_started, str(error), self._host)
-            ending = await self._supervise(attempt, supervision)
+            try:
+                ending = await self._supervise(attempt, supervision)
+            finally:
+                ward.over()
             if not supervision.never_ran:
                 return ending
         return Ending.unstarted(Status.interrupted, "it was stopped before it could start", self._host)
@@ -65,15 +71,15 @@ class LocalEngine:
             self._watch = Watch()
         return self._watch
 
-    def _start(self, supervision: Supervision, command: Command) -> None:
+    def _start(self, supervision: Supervision, command: Command, ward: Ward) -> None:
         """Start a run. Raises StartError."""
         if command.stdin is None:  # the one descriptor serves all
             self._null = _open_null(command) if self._null < 0 else self._null
-            supervision.start(self._spawner, self._table, self._null)
+            supervision.start(self._spawner, self._table, ward, self._null)
             return
         stdin = self._open_stdin(command)
         try:
-            supervision.start(self._spawner, self._table, stdin)
+            supervision.start(self._spawner, self._table, ward, stdin)
         finally:
             os.close(stdin)
 
@@ -101,9 +107,11 @@ class LocalEngine:
         self.kill()
         for supervision in list(self._supervisions.values()):
             supervision.destroy()
+        self._watchdog.close()
 
     def close(self) -> None:
-        """Remove the temporary files that held standard input, and close /dev/null."""
+        """End the watchdog, remove the temporary files that held standard input, and close /dev/null."""
+        self._watchdog.close()
         if self._null >= 0:
             os.close(self._null)
             self._null = -1

@@ -10,7 +10,7 @@ import time
 
 from taskexp.run.descendants import Process, boot_id, marked_by
 from taskexp.run.identity import Identity
-from taskexp.run.process import signal_process
+from taskexp.run.signalling import signal_process
 from taskexp.words.counting import counted
 
 GRACE_SECONDS = 2.0

@@ -21,6 +21,7 @@ from taskexp.run.process import Child, pinned
 from taskexp.run.spawn import Spawner, StartError, driver_environ
 from taskexp.run.taps import StreamName
 from taskexp.run.watch import Watch
+from taskexp.run.watchdog import Ward
 from taskexp.words.outcome import Ending, Status
 
 DRAIN_SILENCE_SECONDS = 0.25
@@ -70,7 +71,7 @@ class Supervision:
 
     # ---- start
 
-    def start(self, spawner: Spawner, table: ProcessTable, stdin: int) -> None:
+    def start(self, spawner: Spawner, table: ProcessTable, ward: Ward, stdin: int) -> None:
         """Start the child. Raises StartError."""
         ends: list[int] = []
         try:
@@ -80,13 +81,16 @@ class Supervision:
             for overlay in (command.env, self._attempt.environ):
                 environ.update((os.fsencode(name), os.fsencode(value)) for name, value in overlay.items())
             with pinned(self._attempt.cpus):
-                self._child = Child(command, spawner, environ, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table)
+                self._child = Child(
+                    command, spawner, environ, ward=ward, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table
+                )
         except OSError as error:
             _close_all(ends)
             raise StartError(f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}") from error
         except BaseException:
             _close_all(ends)
             raise
+        self._child.guard()
         _close_all([ends[1], ends[3]])
         if self._attempt.on_start is not None:
             self._attempt.on_start(self._child.pid)
@@ -222,6 +226,7 @@ class Supervision:
         child.reap()
         if not silent and not child.left_group_behind():
             return False
+        child.linger()
         if not silent and await self._group_ended(child):
             return False
         for _ in range(10):
