@@ -69,12 +69,14 @@ OWNERS = {
     "os.wait": (),
     "os.waitpid": ("taskexp.run.watchdog",),
     "os.wait4": ("taskexp.run.process",),
-    "signal.signal": ("taskexp.run.interrupt", "taskexp.run.watchdog_process"),
+    "signal.signal": ("taskexp.run.interrupt", "taskexp.run.suspension", "taskexp.run.watchdog_process"),
     "signal.set_wakeup_fd": ("taskexp.run.interrupt",),
     "signal.siginterrupt": ("taskexp.run.interrupt",),
     "pandas": ("taskexp.record.table",),
     "duckdb": ("taskexp.record.table",),
 }
+
+SELF_SIGNALLERS = ("taskexp.run.interrupt", "taskexp.run.suspension")
 
 # Methods of any object that do what an owner does.
 OWNED_METHODS = {
@@ -213,17 +215,18 @@ def test_no_modules_import_each_other(modules):
 
 
 def test_every_outside_thing_has_one_owner(modules):
-    kills = {f"{name} uses os.kill" for name in ("taskexp.run.interrupt",)}  # only itself: the next test
+    kills = {f"{name} uses os.kill" for name in SELF_SIGNALLERS}  # only itself: the next test
     assert trespasses(modules) - kills == set()
 
 
-def test_the_interrupt_signals_no_process_but_its_own(modules):
+@pytest.mark.parametrize("name", SELF_SIGNALLERS)
+def test_what_deals_with_signals_signals_no_process_but_its_own(name, modules):
     calls = [
         ast.unparse(node.args[0])
-        for node in ast.walk(modules["taskexp.run.interrupt"].tree)
+        for node in ast.walk(modules[name].tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "os.kill"
     ]
-    mentions = list(modules["taskexp.run.interrupt"].uses()).count("os.kill")
+    mentions = list(modules[name].uses()).count("os.kill")
     assert calls == ["os.getpid()"] * mentions
 
 

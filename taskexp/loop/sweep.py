@@ -31,6 +31,7 @@ from taskexp.plan.route import Route
 from taskexp.run.engine import Engine
 from taskexp.run.interrupt import Interrupt, Phase, interruption, redeliver
 from taskexp.run.strand import Strand, ThreadPool
+from taskexp.run.suspension import Suspension
 from taskexp.run.taps import Lane
 from taskexp.words.errors import JournalError, RunFailed
 from taskexp.words.outcome import Ending, RunResult, Status
@@ -62,12 +63,13 @@ class Sweep:
         self.turnstile = Turnstile()
         self._narration = Narration(options)
         self.outlets = self._narration.outlets
-        self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, self._look_again)
+        suspension = Suspension(self._suspend, self._go_on)
+        self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, suspension, self._look_again)
         self.failure: RunFailed | None = None
         self.stopping = False
         self.finished = False
         self.loop: AbstractEventLoop | None = None
-        self.tally = Tally(self.outlets, route, options.halt)
+        self.tally = Tally(self.outlets, route, options.halt, engine.clock.now)
         self._engine = engine
         self._course = Course(route)
         self._slots = Slots(options.environs, options.width)
@@ -409,6 +411,17 @@ class Sweep:
         """Nothing came of a signal, or the question of Ctrl-C was answered; loop."""
         self._pool.fill()
         self.turnstile.notify()
+
+    def _suspend(self, ready: Callable[[], None]) -> None:
+        """Ctrl-Z: stop the runs, and take the bar off the terminal; loop."""
+        self._engine.pause()
+        self.outlets.cover(ready)
+
+    def _go_on(self) -> None:
+        """The driver goes on after Ctrl-Z; loop."""
+        self._engine.resume()
+        self.outlets.uncover()
+        self._look_again()
 
     def _arrive_at_stop(self) -> None:
         """Nothing runs any more after a stop: pass the signal on that was its cause, if one was."""

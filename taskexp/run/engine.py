@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from taskexp.plan.command import Command
+from taskexp.run.clock import Clock
 from taskexp.run.taps import StreamName
 from taskexp.words.outcome import Ending
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a run is stopped; seconds on the monotonic clock.
+    """When a run is stopped; seconds on the engine's clock.
 
     Args:
         timeout: for the whole run; None is no limit.
@@ -58,12 +59,23 @@ class Output(Protocol):
 class Engine(Protocol):
     """Runs commands. All methods but `kill` belong to the event loop's thread."""
 
+    clock: Clock
+    """The time that the runs could use; their limits and durations are by it."""
+
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end. Never raises for what the run does; cancelling it stops the run."""
         ...
 
     def stop(self, attempt: Attempt) -> None:
         """End a run gracefully: its `run` returns soon, with the status `interrupted`."""
+        ...
+
+    def pause(self) -> None:
+        """Stop the processes of all runs, as SIGSTOP does, and the clock; what starts meanwhile is stopped, too."""
+        ...
+
+    def resume(self) -> None:
+        """Let the processes and the clock go on."""
         ...
 
     def kill(self) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import signal
 import socket
 import tempfile
 from typing import IO
 
 from taskexp.plan.command import Command
+from taskexp.run.clock import Clock
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.spawn import BusyError, Spawner, StartError
@@ -23,6 +25,7 @@ class LocalEngine:
     """Runs commands as child processes on this machine."""
 
     def __init__(self) -> None:
+        self.clock = Clock()
         self._table = ProcessTable()
         self._spawner = Spawner()
         self._watchdog = Watchdog(self._spawner)
@@ -45,7 +48,7 @@ class LocalEngine:
     async def _try_until_it_runs(self, attempt: Attempt, output: Output) -> Ending:
         busy_tries = BUSY_TRIES
         while attempt in self._wanted:
-            supervision = Supervision(attempt, output, self._watching(), self._host)
+            supervision = Supervision(attempt, output, self._watching(), self.clock, self._host)
             ward = self._watchdog.take_on()
             try:
                 self._start(supervision, attempt.command, ward)
@@ -85,6 +88,8 @@ class LocalEngine:
 
     async def _supervise(self, attempt: Attempt, supervision: Supervision) -> Ending:
         self._supervisions[attempt] = supervision
+        if self.clock.is_held:
+            supervision.pass_on(signal.SIGSTOP)
         try:
             return await supervision.supervise()
         finally:
@@ -96,6 +101,18 @@ class LocalEngine:
         self._wanted.discard(attempt)
         if supervision := self._supervisions.get(attempt):
             supervision.end(Cause.STOPPED)
+
+    def pause(self) -> None:
+        """Stop all processes and the clock; see `Engine.pause`."""
+        self.clock.hold()
+        for supervision in self._supervisions.values():
+            supervision.pass_on(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let all go on; see `Engine.resume`."""
+        for supervision in self._supervisions.values():
+            supervision.pass_on(signal.SIGCONT)
+        self.clock.go_on()
 
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""

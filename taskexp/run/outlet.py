@@ -11,11 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import IO, Any
 from weakref import WeakValueDictionary
 
 from taskexp.run.screen import Screen
-from taskexp.run.strand import Executor, Strand
+from taskexp.run.strand import Executor, Job, Strand
 from taskexp.words.errors import ArgumentTypeError
 
 RECENT = 32
@@ -168,6 +170,19 @@ class Outlets:
             outlet = self.of(stderr)
             outlet.strand.perform(lambda: outlet.say(line + "\n"))
 
+    def cover(self, done: Callable[[], None]) -> None:
+        """Take the bar and the question off all terminals, then call `done`, on a thread of a terminal's."""
+        last: Callable[[Job], None] = _call
+        for strand, screen in list(self._terminals.values()):
+            strand.put(partial(_guarded, screen.cover))
+            last = strand.put
+        last(done)
+
+    def uncover(self) -> None:
+        """Put them back."""
+        for strand, screen in list(self._terminals.values()):
+            strand.put(partial(_guarded, screen.uncover))
+
     def _place(self, stream: IO[Any]) -> tuple[Strand, Screen | None]:
         device = terminal_device(stream)
         if device is None:
@@ -199,6 +214,15 @@ def is_text(stream: object) -> bool:
     except Exception:  # a stream that fails already will say so at its first real write
         return True
     return True
+
+
+def _call(job: Job) -> None:
+    job()
+
+
+def _guarded(act: Callable[[], None]) -> None:
+    with suppress(OSError, ValueError):  # the terminal has gone; whoever writes to it will meet the same
+        act()
 
 
 def terminal_device(stream: object) -> int | None:

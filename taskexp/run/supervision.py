@@ -7,13 +7,13 @@ seen, what is in the pipes is read within a bound, the child is reaped, what it 
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, TypeVar
 
+from taskexp.run.clock import Clock
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.pipe import Pipe
@@ -51,18 +51,19 @@ class Cause(Enum):
 class Supervision:
     """One run on this machine, from its start to the last of its processes."""
 
-    def __init__(self, attempt: Attempt, output: Output, watch: Watch, host: str) -> None:
+    def __init__(self, attempt: Attempt, output: Output, watch: Watch, clock: Clock, host: str) -> None:
         self._attempt = attempt
         self._output = output
         self._host = host
         self._watch = watch
         self._loop = watch.loop
+        self._clock = clock
         self._cause: asyncio.Future[Cause] = self._loop.create_future()
         self._exited = asyncio.Event()
         self._timers: list[asyncio.TimerHandle] = []
         self._pipes: dict[StreamName, Pipe] = {}
         self._start_time = datetime.now().astimezone()
-        self._started = self._ended = time.monotonic()
+        self._started = self._ended = clock.now()
         self._last_output = self._started
         self._child: Child | None = None
         self._unwatch: Callable[[], None] | None = None
@@ -136,7 +137,7 @@ class Supervision:
 
     def took(self, stream: StreamName, chunk: bytes) -> None:
         """Pass on a chunk that a pipe has read, and pause the pipes if the output cannot follow."""
-        self._last_output = self._loop.time()
+        self._last_output = self._clock.now()
         if not self._output.feed(stream, chunk):
             for pipe in self._pipes.values():
                 pipe.pause()
@@ -147,37 +148,46 @@ class Supervision:
             self._loop.call_soon_threadsafe(self._resume)
 
     def _resume(self) -> None:
-        self._last_output = self._loop.time()
+        self._last_output = self._clock.now()
         for pipe in self._pipes.values():
             pipe.resume()
 
     def _saw_exit(self) -> None:
-        self._ended = time.monotonic()
+        self._ended = self._clock.now()
         self._exited.set()
         self.end(Cause.EXITED)
 
     def _arm(self) -> None:
         limits = self._attempt.limits
         if limits.timeout is not None:
-            self._timers.append(self._loop.call_later(limits.timeout, self.end, Cause.TIMED_OUT))
+            self._timers.append(self._loop.call_later(limits.timeout, self._check_time, self._started + limits.timeout))
         if limits.idle_timeout is not None:
-            self._last_output = self._loop.time()
+            self._last_output = self._clock.now()
             self._timers.append(self._loop.call_later(limits.idle_timeout, self._check_silence, limits.idle_timeout))
 
     def _disarm(self) -> None:
         for timer in self._timers:
             timer.cancel()
 
+    def _check_time(self, deadline: float) -> None:
+        """End a run whose time is over; the clock may have been held, so that it has some left."""
+        left = deadline - self._clock.now()
+        if left <= 0:
+            self.end(Cause.TIMED_OUT)
+        else:
+            self._timers.append(self._loop.call_later(left, self._check_time, deadline))
+            del self._timers[:-2]
+
     def _check_silence(self, idle_timeout: float) -> None:
         """End a silent run; one that we have paused ourselves is not silent."""
-        now = self._loop.time()
+        now = self._clock.now()
         if any(pipe.paused for pipe in self._pipes.values()):
             self._last_output = now
         due = self._last_output + idle_timeout
         if due <= now:
             self.end(Cause.WENT_SILENT)
         else:
-            self._timers.append(self._loop.call_at(due, self._check_silence, idle_timeout))
+            self._timers.append(self._loop.call_later(due - now, self._check_silence, idle_timeout))
             del self._timers[:-2]
 
     # ---- the end
@@ -197,8 +207,8 @@ class Supervision:
         child.signal_tree(signal.SIGTERM, signal.SIGCONT)
         if await self._gone(child, self._attempt.limits.grace):
             return True
-        deadline = self._loop.time() + KILL_PATIENCE_SECONDS
-        while self._loop.time() < deadline:
+        deadline = self._clock.now() + KILL_PATIENCE_SECONDS
+        while self._clock.now() < deadline:
             child.signal_tree(signal.SIGKILL)
             if await self._gone(child, 0.2):
                 return True
@@ -206,12 +216,12 @@ class Supervision:
 
     async def _gone(self, child: Child, seconds: float) -> bool:
         """Wait until the child and all its descendants are gone."""
-        deadline = self._loop.time() + seconds
+        deadline = self._clock.now() + seconds
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._exited.wait(), seconds)
         pause = 0.005
         while child.members() or not self._exited.is_set():
-            left = deadline - self._loop.time()
+            left = deadline - self._clock.now()
             if left <= 0:
                 return False
             await asyncio.sleep(min(pause, left))
@@ -241,10 +251,10 @@ class Supervision:
 
     async def _drained(self) -> bool:
         """Wait for the end of both pipes, while data comes, within the cap."""
-        cap = self._loop.time() + DRAIN_CAP_SECONDS
-        quiet_since = self._loop.time()
+        cap = self._clock.now() + DRAIN_CAP_SECONDS
+        quiet_since = self._clock.now()
         while not self._has_read_all:
-            left = min(max(quiet_since, self._last_output) + DRAIN_SILENCE_SECONDS, cap) - self._loop.time()
+            left = min(max(quiet_since, self._last_output) + DRAIN_SILENCE_SECONDS, cap) - self._clock.now()
             if left <= 0:
                 return False
             self._read_all = self._loop.create_future()
@@ -258,17 +268,21 @@ class Supervision:
 
     async def _group_ended(self, child: Child) -> bool:
         """Give helpers of the program (a resource tracker, a pipe's last reader) a moment to end by themselves."""
-        deadline = self._loop.time() + DRAIN_SILENCE_SECONDS
+        deadline = self._clock.now() + DRAIN_SILENCE_SECONDS
         while child.left_group_behind():
-            if self._loop.time() >= deadline:
+            if self._clock.now() >= deadline:
                 return False
             await asyncio.sleep(0.01)
         return True
 
+    def pass_on(self, number: int) -> None:
+        """Send a signal to all that has not come to its end."""
+        if self._child is not None and self._child.reaped is None:
+            self._child.signal_tree(number)
+
     def kill(self) -> None:
         """Kill what has not come to its end."""
-        if self._child is not None and self._child.reaped is None:
-            self._child.signal_tree(signal.SIGKILL)
+        self.pass_on(signal.SIGKILL)
 
     def destroy(self) -> None:
         """Kill and reap at once what has not come to its end; nothing to do after `supervise`."""
@@ -298,7 +312,7 @@ class Supervision:
     def _ending(self, child: Child, cause: Cause, *, leaked: bool, unkillable: bool) -> Ending:
         reaped = child.reap() if child.has_exited() else None
         if not self._exited.is_set():
-            self._ended = time.monotonic()
+            self._ended = self._clock.now()
         returncode = reaped.returncode if reaped else None
         status, error = self._verdict(cause, returncode)
         if unkillable:
