@@ -216,6 +216,29 @@ def test_a_watchdog_whose_driver_lives_stops_nothing_though_its_pipe_is_closed(k
         run.wait()
 
 
+# ---- what runs leave on purpose
+
+
+def test_what_left_its_run_is_named_at_the_end_of_the_loop(marker, capsys):
+    Task(stubborn("setsid", marker, "0", "quiet")).run(use_tqdm=False, ostreams=[])
+    daemons = sorted(alive(marker))
+    assert len(daemons) == 2
+    for pid in daemons:
+        os.kill(pid, signal.SIGKILL)
+    named = ", ".join(f"{pid} {Path(sys.executable).name}" for pid in daemons)
+    assert f"taskexp: warning: 2 processes that left their runs go on: {named}\n" in capsys.readouterr().err
+    wait_for(0, marker)
+
+
+def test_what_the_runs_of_another_loop_left_is_not_named_again(marker, capsys):
+    for command in (stubborn("setsid", marker, "0", "quiet"), ["true"]):
+        Task(command).run(use_tqdm=False, ostreams=[])
+    assert capsys.readouterr().err.count("go on") == 1
+    for pid in alive(marker):
+        os.kill(pid, signal.SIGKILL)
+    wait_for(0, marker)
+
+
 # ---- the watchdog itself
 
 

@@ -30,6 +30,7 @@ from taskexp.loop.turnstile import Turnstile
 from taskexp.plan.route import Route
 from taskexp.run.engine import Engine
 from taskexp.run.interrupt import Interrupt, Phase, interruption, redeliver
+from taskexp.run.orphans import say_strays
 from taskexp.run.strand import Strand, ThreadPool
 from taskexp.run.suspension import Suspension
 from taskexp.run.taps import Lane
@@ -156,6 +157,8 @@ class Sweep:
         self.recorder.close()  # while a signal still finds us
         self.interrupt.remove()
         self.tally.close()
+        if (told := say_strays(self._engine.strays())) is not None:
+            self.outlets.notify(f"taskexp: {told}")
         if self.interrupted and self.recorder.folder is not None:
             self.outlets.notify(f"taskexp: what has ended is recorded in {self.recorder.folder}; start again to go on")
         self._narration.close()

@@ -201,6 +201,12 @@ def _numbers(process: Process) -> tuple[int, int] | None:
         return None
 
 
+def name_of(process: Process) -> str:
+    """Return the name of a process's program, without the folder; "" if it is gone."""
+    program = _read(f"/proc/{process.pid}/cmdline").partition(b"\0")[0]
+    return os.fsdecode(program.rpartition(b"/")[2])
+
+
 def is_alive(process: Process) -> bool:
     """Tell whether this very process, not a later one with its pid, still lives."""
     now = _parse(process.pid, _read(f"/proc/{process.pid}/stat"))

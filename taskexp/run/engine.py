@@ -86,6 +86,10 @@ class Engine(Protocol):
         """Kill everything and wait until it is gone; for when the event loop is dead."""
         ...
 
+    def strays(self) -> Mapping[int, str]:
+        """Find what runs that ended by themselves left running, out of reach: pid to name of the program."""
+        ...
+
     def close(self) -> None:
         """Give back what the engine holds; nothing runs any more."""
         ...

@@ -5,11 +5,13 @@ import os
 import signal
 import socket
 import tempfile
+from collections.abc import Mapping
+from operator import attrgetter
 from typing import IO
 
 from taskexp.plan.command import Command
 from taskexp.run.clock import Clock
-from taskexp.run.descendants import ProcessTable
+from taskexp.run.descendants import ProcessTable, family, name_of
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.spawn import BusyError, Spawner, StartError
 from taskexp.run.supervision import Cause, Supervision
@@ -125,6 +127,14 @@ class LocalEngine:
         for supervision in list(self._supervisions.values()):
             supervision.destroy()
         self._watchdog.close()
+
+    def strays(self) -> Mapping[int, str]:
+        """Find what runs left running in sessions of their own; see `Engine.strays`."""
+        since_ticks, mark = self._watchdog.first_ticks, self._watchdog.mark().encode()
+        if since_ticks is None:
+            return {}
+        left = family(since_ticks, lambda _, markers: any(each.startswith(mark) for each in markers))
+        return {each.pid: name_of(each) for each in sorted(left, key=attrgetter("pid"))}
 
     def close(self) -> None:
         """End the watchdog, remove the temporary files that held standard input, and close /dev/null."""

@@ -88,6 +88,8 @@ class Watchdog:
         self._numbers = itertools.count(1)
         self._going: dict[int, bytes] = {}
         """The runs whose groups are known, with the line that told of each."""
+        self.first_ticks: int | None = None
+        """When the first run was started, in clock ticks since boot; None if none was."""
         self._last = 0
         self._unsent = bytearray()
         self._pid = 0
@@ -107,6 +109,7 @@ class Watchdog:
     def tell_started(self, number: int, group: int, since_ticks: int) -> None:
         """See `Ward.started`; the first time, this starts the process."""
         self._last = number
+        self.first_ticks = since_ticks if self.first_ticks is None else self.first_ticks
         self._going[number] = line = b"+%d %d %d\n" % (number, group, since_ticks)
         now = time.monotonic()
         if now >= self._look_at:
