@@ -102,7 +102,7 @@ class Chaos:
         self.chance = chance
         self.counts = counts
         self.longest = longest
-        self.marker = f"taskexp-chaos-{chance.getrandbits(64)}"
+        self.marker = folder.name
         (folder / "points").mkdir()
         (folder / "driver.py").write_text(DRIVER)
 

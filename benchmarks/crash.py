@@ -53,7 +53,7 @@ def crash_one_sweep(folder: Path, chance: random.Random) -> "Counter[str]":
     (folder / "points").mkdir()
     script = folder / "driver.py"
     script.write_text(DRIVER)
-    marker = f"taskexp-crash-{chance.getrandbits(64)}"
+    marker = folder.name
     seconds = 0.05
     while True:
         driver = subprocess.Popen([sys.executable, script, folder, marker, str(POINTS)])

@@ -162,6 +162,26 @@ def test_a_driver_that_was_killed_before_it_could_tell_of_a_run_leaves_it_to_its
     assert list(register.groups.values()) == [(200, 5)]
 
 
+LATE = """
+import os, signal, subprocess, sys, time
+from taskexp.run.spawn import Spawner
+from taskexp.run.watchdog import Watchdog
+keeper = Watchdog(Spawner())
+keeper.take_on().started(os.getpid(), 0)
+late = f"sleep 0.2; TASKEXP_RUN={keeper.mark()}2 exec sleep {sys.argv[1]}"
+subprocess.Popen(["sh", "-c", late, sys.argv[1]], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_that_its_driver_was_killed_in_the_middle_of_starting_is_found_when_it_is_there(tmp_path):
+    """Until its exec is done nothing tells that a child is a run: it still has the driver's own environment."""
+    seconds = f"1000.{os.getpid()}"
+    assert run_script(LATE, tmp_path, seconds).returncode == -signal.SIGKILL
+    assert alive(seconds)
+    eventually(lambda: not alive(seconds), "the run is left")
+
+
 @given(st.lists(st.tuples(st.sampled_from("+~-"), st.integers(1, 9))), st.integers(1, 9))
 def test_what_is_told_means_the_same_in_any_pieces(said, size):
     lines = "".join(

@@ -134,7 +134,10 @@ def _stop(register: Register, since_ticks: int, died_ticks: int) -> None:
 
     grace_ends = time.monotonic() + GRACE_SECONDS
     asked: set[Process] = set()
-    while (left := family(since_ticks, belongs)) and time.monotonic() < grace_ends + KILL_SECONDS:
+    # To the end of the grace in any case: a run whose exec is not done yet has no marker, and may not be told of.
+    while (left := family(since_ticks, belongs)) or time.monotonic() < grace_ends:
+        if time.monotonic() >= grace_ends + KILL_SECONDS:
+            return
         if time.monotonic() >= grace_ends:
             _signal(left, groups, signal.SIGKILL)
         else:
