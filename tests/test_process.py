@@ -593,8 +593,9 @@ def test_the_guard_signals_neither_everybody_nor_ourselves(group):
 
 
 def test_a_process_that_got_the_pid_of_another_is_not_signalled(marker):
+    table = ProcessTable()
     with subprocess.Popen(["sleep", marker], start_new_session=True) as innocent:
-        [living] = ProcessTable().members(innocent.pid, f"no {marker}", 0)
+        [living] = table.members(innocent.pid, f"no {marker}", 0)
         gone = Process(living.pid, living.parent, living.group, living.start_ticks - 1)
         signalling.signal_process(gone, signal.SIGKILL)
         with pytest.raises(subprocess.TimeoutExpired):

@@ -152,14 +152,31 @@ def test_a_driver_that_leaves_without_a_word_leaves_nothing_running(tmp_path, ma
         assert_all_gone(process, marker)
 
 
-def test_a_driver_that_was_killed_before_it_could_tell_of_a_run_leaves_it_to_its_marker():
+def test_a_run_that_was_not_told_of_goes_on_and_one_that_is_over_does_not():
+    """Several threads start runs, so that the seventh may be told of before the fifth."""
     register = Register(b"12.34-ab.")
-    register.take(b"+7 100 5\n-7\n+8 200 5\n")
-    assert not register.is_marked([b"12.34-ab.7"])
-    assert register.is_marked([b"1.2-cd.3", b"12.34-ab.8"])
-    assert register.is_marked([b"12.34-ab.9"])
+    register.take(b"+4 100 5 5\n+7 200 5 5\n+8 300 5 5\n-7\n-4\n")
+    assert [number for number in range(12) if register.is_marked([b"12.34-ab.%d" % number])] == [5, 6, 8, 9, 10, 11]
     assert not register.is_marked([b"12.34-ef.9", b"12.34-ab.", b"12.34-ab.9x", b""])
-    assert list(register.groups.values()) == [(200, 5)]
+    assert register.is_marked([b"1.2-cd.3", b"12.34-ab.8"])
+    assert list(register.groups.values()) == [(300, 5)]
+    register.take(b"+5 400 5 10\n~8\n")
+    assert [number for number in range(12) if register.is_marked([b"12.34-ab.%d" % number])] == [5, 8, 10, 11]
+    assert list(register.groups.values()) == [(400, 5)]
+
+
+def test_what_is_told_has_the_least_number_that_is_not(keeper, monkeypatch):
+    told: list[bytes] = []
+    monkeypatch.setattr(keeper, "_is_alive", lambda: True)
+    monkeypatch.setattr(keeper, "tell", told.append)
+    first, second, third, fourth = (keeper.take_on() for _ in range(4))
+    third.started(30, 1)
+    first.started(10, 1)
+    second.over()  # it could not be started
+    fourth.started(40, 1)
+    third.over()
+    third.over()
+    assert told == [b"+3 30 1 1\n", b"+1 10 1 2\n", b"+4 40 1 5\n", b"-3\n"]
 
 
 LATE = """
@@ -169,7 +186,8 @@ from taskexp.run.watchdog import Watchdog
 keeper = Watchdog(Spawner())
 keeper.take_on().started(os.getpid(), 0)
 late = f"sleep 0.2; TASKEXP_RUN={keeper.mark()}2 exec sleep {sys.argv[1]}"
-subprocess.Popen(["sh", "-c", late, sys.argv[1]], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+subprocess.Popen(["sh", "-c", late, sys.argv[1]], start_new_session=True, **quiet)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -185,7 +203,8 @@ def test_a_run_that_its_driver_was_killed_in_the_middle_of_starting_is_found_whe
 @given(st.lists(st.tuples(st.sampled_from("+~-"), st.integers(1, 9))), st.integers(1, 9))
 def test_what_is_told_means_the_same_in_any_pieces(said, size):
     lines = "".join(
-        f"{verb}{number} {number * 100} 5\n" if verb == "+" else f"{verb}{number}\n" for verb, number in said
+        f"{verb}{number} {number * 100} 5 {number + 1}\n" if verb == "+" else f"{verb}{number}\n"
+        for verb, number in said
     )
     whole, pieces = Register(b"m."), Register(b"m.")
     whole.take(lines.encode())
@@ -333,9 +352,7 @@ def test_a_watchdog_that_takes_nothing_holds_up_no_run_and_is_told_later(keeper)
         os.kill(own, signal.SIGCONT)
 
         def is_told() -> bool:
-            wards[0].reaped()
-            keeper.tell_started(len(wards), run.pid, 0)
-            keeper.tell_reaped(len(wards))
+            keeper.tell(b"")
             return not keeper._unsent
 
         eventually(is_told, "it is not told")

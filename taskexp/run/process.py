@@ -81,20 +81,13 @@ class Child:
         # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
         outer, own = environ.get(_MARKER), ward.marker.encode()
         env = {**environ, _MARKER: outer + b":" + own if outer else own}
-        self._since_ticks = ticks_now()
+        self.since_ticks = ticks_now()
+        """When it was started at the earliest, in clock ticks since boot."""
         self._until_ticks: int | None = None
         self._spawned = spawner.spawn(command, env, stdin, stdout, stderr)
         self._drivers_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.pid = self._spawned.pid
         self.reaped: Reaped | None = None
-
-    def guard(self) -> None:
-        """Tell the watchdog of it, and not where it is started: the watchdog may be, too, and is not to be pinned."""
-        self._ward.started(self.pid, self._since_ticks)
-
-    def linger(self) -> None:
-        """Tell the watchdog that something was left behind, which is being stopped."""
-        self._ward.lingers()
 
     def watch_exit(self, watch: Watch, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` on the event loop once the child has exited; it is not reaped by that.
@@ -143,7 +136,7 @@ class Child:
         """Find the run's living processes; none where there is no /proc."""
         if not HAS_PROC:
             return []
-        return self._table.members(self.pid, self._ward.marker, self._since_ticks, self._until_ticks)
+        return self._table.members(self.pid, self._ward.marker, self.since_ticks, self._until_ticks)
 
     def left_group_behind(self) -> bool:
         """Tell whether processes of the group outlived the child. It must have been reaped.

@@ -16,6 +16,7 @@ import os
 import secrets
 import signal
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -46,33 +47,35 @@ class Ward:
         number: counts the runs of the watchdog from 1.
     """
 
-    __slots__ = ("_lingers", "_number", "_watchdog", "marker")
+    __slots__ = ("_is_told", "_number", "_watchdog", "marker")
 
     def __init__(self, watchdog: "Watchdog", number: int) -> None:
         self._watchdog = watchdog
         self._number = number
-        self._lingers = False
+        self._is_told = False
         self.marker = f"{watchdog.mark()}{number}"
         """What marks the processes of the run."""
 
     def started(self, group: int, since_ticks: int) -> None:
         """Tell of the run's group, whose leader was started at `since_ticks` or later."""
+        self._is_told = True
         self._watchdog.tell_started(self._number, group, since_ticks)
 
     def reaped(self) -> None:
         """Tell that the leader is about to be reaped: its number means nothing any more, and the run is over."""
-        self._watchdog.tell_reaped(self._number)
+        self.over()
 
     def lingers(self) -> None:
         """Tell that a run whose leader was reaped is not over: what it left behind is still to be stopped."""
-        self._lingers = True
+        self._is_told = True
         self._watchdog.tell(b"~%d\n" % self._number)
 
     def over(self) -> None:
         """Tell that the run is over: what it may have left running on purpose is no longer a part of it."""
-        if self._lingers:
-            self._lingers = False
-            self._watchdog.tell(b"-%d\n" % self._number)
+        if self._is_told:
+            self._is_told = False
+            self._watchdog.tell_over(self._number)
+        self._watchdog.strike(self._number)
 
 
 class Watchdog:
@@ -90,8 +93,12 @@ class Watchdog:
         """The runs whose groups are known, with the line that told of each."""
         self.first_ticks: int | None = None
         """When the first run was started, in clock ticks since boot; None if none was."""
-        self._last = 0
+        self._newest = 0
+        self._untold: dict[int, None] = {}
+        """The runs that are not told of yet, oldest first: they may be being started, in any order."""
         self._unsent = bytearray()
+        self._lock = threading.RLock()
+        """Held while a line is written: a run that nobody sees to any more is ended by the thread that started it."""
         self._pid = 0
         self._ends: tuple[int, int] | None = None
         """The pipe. Its reading end stays open here: to write to a pipe that nobody reads may be a deadly signal."""
@@ -103,14 +110,21 @@ class Watchdog:
         return f"{driver_mark()}-{self._series}."
 
     def take_on(self) -> Ward:
-        """Make a place for one more run."""
-        return Ward(self, next(self._numbers))
+        """Make a place for one more run, which is about to be started."""
+        number = self._newest = next(self._numbers)
+        self._untold[number] = None
+        return Ward(self, number)
+
+    def strike(self, number: int) -> None:
+        """Forget a run that will not be started."""
+        self._untold.pop(number, None)
 
     def tell_started(self, number: int, group: int, since_ticks: int) -> None:
         """See `Ward.started`; the first time, this starts the process."""
-        self._last = number
         self.first_ticks = since_ticks if self.first_ticks is None else self.first_ticks
-        self._going[number] = line = b"+%d %d %d\n" % (number, group, since_ticks)
+        self.strike(number)
+        line = b"+%d %d %d %d\n" % (number, group, since_ticks, next(iter(self._untold), self._newest + 1))
+        self._going[number] = line
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
@@ -119,23 +133,24 @@ class Watchdog:
                 return
         self.tell(line)
 
-    def tell_reaped(self, number: int) -> None:
-        """See `Ward.reaped`."""
-        if self._going.pop(number, None) is not None:
-            self.tell(b"-%d\n" % number)
+    def tell_over(self, number: int) -> None:
+        """See `Ward.over`."""
+        self._going.pop(number, None)
+        self.tell(b"-%d\n" % number)
 
     def tell(self, line: bytes) -> None:
         """Send a line; if the pipe is full, with the next one."""
-        if self._ends is None:
-            return
-        self._unsent += line
-        try:
-            sent = os.write(self._ends[1], self._unsent)
-        except BlockingIOError:  # it was stopped, or has no CPU
-            if len(self._unsent) > MOST_UNSENT:
-                self._replace()
-            return
-        del self._unsent[:sent]
+        with self._lock:
+            if self._ends is None:
+                return
+            self._unsent += line
+            try:
+                sent = os.write(self._ends[1], self._unsent)
+            except BlockingIOError:  # it was stopped, or has no CPU
+                if len(self._unsent) > MOST_UNSENT:
+                    self._replace()
+                return
+            del self._unsent[:sent]
 
     def close(self) -> None:
         """End the process. It is killed, for it may still be starting and not hear anything else."""
@@ -168,7 +183,7 @@ class Watchdog:
             self.let_go()
             self._look_at = time.monotonic() + LOOK_SECONDS
             return
-        self.tell(b"-%d\n" % self._last + b"".join(self._going.values()))
+        self.tell(b"".join(self._going.values()))
 
     def _start(self) -> None:
         self._ends = os.pipe()

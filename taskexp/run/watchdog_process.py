@@ -1,10 +1,10 @@
 """Watchdog process: the program of the process that `taskexp.run.watchdog` starts.
 
 It waits until its driver is dead, stops the runs that were going on with all that they had started, and ends. It is
-told of runs by lines on its standard input: `+NUMBER GROUP TICKS` when one has started (its group, and when that was
-at the earliest), `-NUMBER` when it is over, `~NUMBER` when it still goes on but its group has no number of its own any
-more. What it stops is found by the markers in the environments, by the groups and by the parents; where there is no
-/proc, by the groups alone.
+told of runs by lines on its standard input: `+NUMBER GROUP TICKS FLOOR` when one has started (its group, when that was
+at the earliest, and the least number of those that were not told of yet), `-NUMBER` when it is over, `~NUMBER` when it
+still goes on but its group has no number of its own any more. What it stops is found by the markers in the
+environments, by the groups and by the parents; where there is no /proc, by the groups alone.
 
 The end of its input alone means nothing, since a program may close the descriptors of its process: the driver is dead
 when this process has another parent. It imports little and wakes seldom, for it stands beside what is measured.
@@ -46,7 +46,9 @@ class Register:
         """The groups whose numbers are theirs, with the time since when."""
         self._mark = mark
         self._going: set[int] = set()
-        self._highest = 0
+        self._floor = 0
+        self._over: set[int] = set()
+        """The runs from the floor upwards that are over."""
         self._rest = b""
 
     def take(self, chunk: bytes) -> None:
@@ -54,20 +56,26 @@ class Register:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             number, *figures = map(int, line[1:].split())
-            self._highest = max(self._highest, number)
+            self._going.discard(number)
+            self._over.discard(number)
+            self.groups.pop(number, None)
             if line.startswith(b"+"):
-                self.groups[number] = (figures[0], figures[1])
-            else:
-                self.groups.pop(number, None)
-            if line.startswith(b"-"):
-                self._going.discard(number)
-            else:
+                group, since_ticks, floor = figures
+                self.groups[number] = (group, since_ticks)
+                self._floor = max(self._floor, floor)
+            if not line.startswith(b"-"):
                 self._going.add(number)
+            elif number >= self._floor:
+                self._over.add(number)
+        self._over = {number for number in self._over if number >= self._floor}
 
     def is_marked(self, markers: list[bytes]) -> bool:
-        """Tell whether a marker is that of a run that is going on, or that started too late to be told of."""
+        """Tell whether a marker is that of a run that is going on, or that is not told of yet."""
         numbers = [each[len(self._mark) :] for each in markers if each.startswith(self._mark)]
-        return any(int(number) in self._going or int(number) > self._highest for number in numbers if number.isdigit())
+        return any(self._goes_on(int(number)) for number in numbers if number.isdigit())
+
+    def _goes_on(self, number: int) -> bool:
+        return number in self._going or (number >= self._floor and number not in self._over)
 
 
 def main(driver: int, mark: str) -> None:
