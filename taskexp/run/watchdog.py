@@ -183,11 +183,11 @@ class Watchdog:
             self.let_go()
             self._look_at = time.monotonic() + LOOK_SECONDS
             return
-        self.tell(b"".join(self._going.values()))
 
     def _start(self) -> None:
         self._ends = os.pipe()
         os.set_blocking(self._ends[1], False)
+        self.tell(b"".join(self._going.values()))  # before it runs: the driver may be killed as soon as it does
         argv = (sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT, str(os.getpid()), self.mark())
         null = os.open(os.devnull, os.O_RDWR)
         try:
