@@ -33,7 +33,7 @@ WORKERS = 8
 TIMEOUT_SECONDS = 0.6
 GRACE_SECONDS = 0.3
 
-FAULT_SECONDS = 0.8
+FAULT_SECONDS = 2.0
 """How long a driver is left alone, on average."""
 
 WATCHDOG_SECONDS = 5
