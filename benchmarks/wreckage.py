@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from taskexp import RecordedRun, open_results
+from taskexp import RecordedRun, Status, open_results
 
 
 def compare(folder: Path, points: int, is_over: Callable[[RecordedRun], bool], counts: "Counter[str]") -> None:
@@ -22,15 +22,19 @@ def compare(folder: Path, points: int, is_over: Callable[[RecordedRun], bool], c
     """
     over: Counter[int] = Counter()
     attempts: Counter[int] = Counter()
+    succeeded: set[int] = set()
     for row in open_results(folder / "journal", attempts=True):
         attempts[row.index] += 1
         over[row.index] += is_over(row)
+        if row.status is Status.succeeded:
+            succeeded.add(row.index)
         counts["attempts cut off"] += not is_over(row)
     for point in range(points):
         path = folder / "points" / str(point)
         told = path.read_text() if path.exists() else ""
         counts["runs started"] += told.count("s")
-        counts["runs lost"] += over[point] == 0 or "s" not in told
+        # One that timed out may not have come to say anything.
+        counts["runs lost"] += over[point] == 0 or (point in succeeded and "s" not in told)
         counts["runs recorded twice"] += over[point] > 1
         counts["runs started without a record"] += told.count("s") > attempts[point]
         counts["attempts at the same time"] += told.count("2")
