@@ -1,7 +1,7 @@
 """Question: does a long sweep of short runs leak?
 
 Runs `/bin/true` in one loop, several at a time, and prints the driver's descriptors, threads, children, tasks, memory
-and peak memory at 1 %, at 10 % and at 100 % of the runs: they should be alike. Once without a journal and once with
+and peak memory at 1 %, at 10 % and at 100 % of the runs: they should be alike. Once with a journal and once without
 one, each in a process of its own. The exit code is 1 if a figure at 100 % is larger than at 1 % by more than noise: by
 more than two for what is counted, by more than 10 % and 8 MiB for memory.
 
@@ -37,7 +37,7 @@ def main() -> int:
     rows: list[tuple[object, ...]] = []
     grown: list[str] = []
     with tempfile.TemporaryDirectory(dir=options.folder or None) as folder:
-        for name, journal in (("without a journal", ""), ("with a journal", f"{folder}/journal")):
+        for name, journal in (("with a journal", f"{folder}/journal"), ("without a journal", "")):
             *figures, seconds = in_own_process(__file__, runs, options.workers, journal)
             states = [figures[place : place + FIGURES] for place in range(0, len(figures), FIGURES)]
             for after, *counts, rss, peak in states:

@@ -348,17 +348,19 @@ def test_a_run_that_was_stopped_for_longer_than_its_timeout_comes_to_its_end():
     assert ending.status == "succeeded"
 
 
-def test_a_run_that_starts_while_all_are_stopped_is_stopped(marker):
+def test_a_run_that_starts_while_all_are_stopped_is_stopped(tmp_path, marker):
+    (tmp_path / "waiter.py").write_text(WAITER)
+    waiter = Command((sys.executable, "waiter.py", marker), cwd=str(tmp_path))
+
     async def run() -> None:
         engine = LocalEngine()
         engine.pause()
-        script = f"import time; time.sleep(0.01)  # {marker}"
-        running = asyncio.ensure_future(
-            engine.run(Attempt(Command((sys.executable, "-c", script)), Limits()), Silence())
-        )
-        while states(marker) != {"T"}:
-            await asyncio.sleep(0.01)
+        running = asyncio.ensure_future(engine.run(Attempt(waiter, Limits()), Silence()))
+        async with asyncio.timeout(60):
+            while states(marker) != {"T"}:
+                await asyncio.sleep(0.01)
         engine.resume()
+        go(tmp_path)
         assert (await running).status == "succeeded"
         engine.close()
 
