@@ -4,18 +4,27 @@ import asyncio
 import os
 import socket
 import tempfile
+import time
+from collections import deque
+from contextlib import suppress
 from typing import IO
 
 from taskexp.plan.command import Command
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
-from taskexp.run.spawn import BusyError, Spawner, StartError
+from taskexp.run.spawn import BusyError, ShortageError, Spawner, StartError, start_error
 from taskexp.run.supervision import Cause, Supervision
 from taskexp.run.watch import Watch
 from taskexp.words.outcome import Ending, Status
 
 BUSY_TRIES = 3
 BUSY_PAUSE_SECONDS = 0.05
+
+SHORTAGE_PAUSE_SECONDS = 0.5
+"""How long a run that the system has no room for waits for the end of another one before it tries again."""
+
+SHORTAGE_PATIENCE_SECONDS = 60.0
+"""How long it tries while no other of ours runs, whose end could make room."""
 
 
 class LocalEngine:
@@ -31,6 +40,8 @@ class LocalEngine:
         """/dev/null, once a run reads it."""
         self._stdin_files: dict[str | bytes, IO[bytes]] = {}
         self._host = socket.gethostname()
+        self._turns: deque[asyncio.Event] = deque()
+        """What the runs wait on that the system had no room for, the longest first."""
 
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end; see `Engine.run`."""
@@ -42,6 +53,7 @@ class LocalEngine:
 
     async def _try_until_it_runs(self, attempt: Attempt, output: Output) -> Ending:
         busy_tries = BUSY_TRIES
+        alone_since: float | None = None
         while attempt in self._wanted:
             supervision = Supervision(attempt, output, self._watching(), self._host)
             try:
@@ -52,12 +64,32 @@ class LocalEngine:
                 busy_tries -= 1
                 await asyncio.sleep(BUSY_PAUSE_SECONDS)
                 continue
+            except ShortageError as error:
+                now = time.monotonic()
+                alone_since = None if self._supervisions else now if alone_since is None else alone_since
+                if alone_since is not None and now - alone_since >= SHORTAGE_PATIENCE_SECONDS:
+                    return Ending.unstarted(Status.not_started, str(error), self._host)
+                if attempt.on_shortage is not None:
+                    attempt.on_shortage(str(error))
+                await self._wait_for_room()
+                continue
             except StartError as error:
                 return Ending.unstarted(Status.not_started, str(error), self._host)
             ending = await self._supervise(attempt, supervision)
             if not supervision.never_ran:
                 return ending
         return Ending.unstarted(Status.interrupted, "it was stopped before it could start", self._host)
+
+    async def _wait_for_room(self) -> None:
+        """Wait until a run has ended, whose room is for one that waits, or a while for other programs to make some."""
+        turn = asyncio.Event()
+        self._turns.append(turn)
+        try:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(turn.wait(), SHORTAGE_PAUSE_SECONDS)
+        finally:
+            if turn in self._turns:
+                self._turns.remove(turn)
 
     def _watching(self) -> Watch:
         """Return what watches the descriptors of runs: there is one per event loop."""
@@ -84,12 +116,16 @@ class LocalEngine:
         finally:
             supervision.destroy()
             del self._supervisions[attempt]
+            if self._turns:
+                self._turns.popleft().set()
 
     def stop(self, attempt: Attempt) -> None:
         """End a run gracefully; see `Engine.stop`."""
         self._wanted.discard(attempt)
         if supervision := self._supervisions.get(attempt):
             supervision.end(Cause.STOPPED)
+        while self._turns:  # one of them may wait for this attempt
+            self._turns.popleft().set()
 
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""
@@ -125,7 +161,7 @@ class LocalEngine:
                 file.flush()
             return os.open(self._stdin_files[source].name, os.O_RDONLY)
         except OSError as error:
-            raise StartError(f"could not start {command.argv[0]!r}: cannot read its stdin: {error}") from error
+            raise start_error(error, f"could not start {command.argv[0]!r}: cannot read its stdin: {error}") from error
 
 
 def _open_null(command: Command) -> int:
@@ -133,4 +169,4 @@ def _open_null(command: Command) -> int:
     try:
         return os.open(os.devnull, os.O_RDONLY)
     except OSError as error:
-        raise StartError(f"could not start {command.argv[0]!r}: {error.strerror}: {os.devnull}") from error
+        raise start_error(error, f"could not start {command.argv[0]!r}: {error.strerror}: {os.devnull}") from error

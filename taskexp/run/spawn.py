@@ -1,4 +1,4 @@
-"""Spawn: a command becomes a process, in a session of its own. Nothing else in TaskExp starts one.
+"""Spawn: a command becomes a process, in a session of its own. Nothing else in TaskExp starts what goes on for long.
 
 There are two ways. `posix_spawn` costs the driver half the CPU time of `subprocess.Popen` (47 against 111 us here), and
 is taken where it can do all that is asked for. Popen does the rest: a folder to start in, a system without a `setsid`
@@ -9,14 +9,18 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 
 from taskexp.plan.command import Command
 from taskexp.run.descendants import HAS_PROC
 from taskexp.run.diagnosis import why_not_started
+
+Helper: TypeAlias = "subprocess.Popen[bytes]"
+"""A process of our own, beside those of the runs."""
 
 LOOK_SECONDS = 0.1
 """How long it is believed which descriptors of the driver a program would inherit."""
@@ -34,6 +38,13 @@ class BusyError(StartError):
 
     A program that was written just now may still be open in another child that is about to exec.
     """
+
+
+class ShortageError(StartError):
+    """The system has no descriptor, process or memory to spare; when another run has ended it may have."""
+
+
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +122,18 @@ class Spawner:
         return self._inheritable
 
 
+def start_helper(path: str) -> Helper:
+    """Start a program of our own that needs Python alone, with a pipe to it and one from it. Raises OSError."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        start_new_session=True,
+    )
+
+
 def driver_environ() -> dict[bytes, bytes]:
     """Copy this process's environment as it is now.
 
@@ -121,6 +144,13 @@ def driver_environ() -> dict[bytes, bytes]:
     if isinstance(behind, dict) and isinstance(next(iter(cast("dict[object, object]", behind)), b""), bytes):
         return dict(cast("dict[bytes, bytes]", behind))
     return {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items()}
+
+
+def start_error(error: OSError, told: str) -> StartError:
+    """Make the error of a command that could not be started of what the system said."""
+    if error.errno in SHORTAGES:
+        return ShortageError(told)
+    return BusyError(told) if error.errno == errno.ETXTBSY else StartError(told)
 
 
 def _by_popen(command: Command, env: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> Spawned:
@@ -136,9 +166,8 @@ def _by_popen(command: Command, env: Mapping[bytes, bytes], stdin: int, stdout: 
             start_new_session=True,
         )
     except OSError as error:
-        kind = BusyError if error.errno == errno.ETXTBSY else StartError
         texts = {os.fsdecode(name): os.fsdecode(value) for name, value in env.items()}
-        raise kind(why_not_started(command, texts, error)) from error
+        raise start_error(error, why_not_started(command, texts, error)) from error
     except (ValueError, TypeError) as error:
         raise StartError(f"could not start {command.argv[0]!r}: {error}") from error
     popen.returncode = 0  # it is waited for elsewhere; Popen would do so, too, when it is dropped, and warn

@@ -5,6 +5,7 @@ seen, what is in the pipes is read within a bound, the child is reaped, what it 
 """
 
 import asyncio
+import errno
 import os
 import signal
 import time
@@ -18,7 +19,8 @@ from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.pipe import Pipe
 from taskexp.run.process import Child, pinned
-from taskexp.run.spawn import Spawner, StartError, driver_environ
+from taskexp.run.room import is_spare
+from taskexp.run.spawn import Spawner, driver_environ, start_error
 from taskexp.run.taps import StreamName
 from taskexp.run.watch import Watch
 from taskexp.words.outcome import Ending, Status
@@ -76,6 +78,8 @@ class Supervision:
         try:
             ends += os.pipe()
             ends += os.pipe()
+            if is_spare(max(ends)):
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             command, environ = self._attempt.command, driver_environ()
             for overlay in (command.env, self._attempt.environ):
                 environ.update((os.fsencode(name), os.fsencode(value)) for name, value in overlay.items())
@@ -83,7 +87,8 @@ class Supervision:
                 self._child = Child(command, spawner, environ, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table)
         except OSError as error:
             _close_all(ends)
-            raise StartError(f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}") from error
+            told = f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}"
+            raise start_error(error, told) from error
         except BaseException:
             _close_all(ends)
             raise
