@@ -184,6 +184,7 @@ def test_json_in_a_command_survives(cli: Cli, tmp_path: Path) -> None:
     assert argvs(journal(tmp_path)) == [["echo", document, "x", "{single}"], ["echo", document, "y", "{single}"]]
 
 
+@pytest.mark.fault("U03")
 def test_no_shell_runs_the_command_unless_asked_for(cli: Cli, tmp_path: Path) -> None:
     assert cli("run", "--dir", "plain", "echo '$HOME; touch made'").code == 0
     assert not (tmp_path / "made").exists()
@@ -274,6 +275,7 @@ def test_a_journal_is_found_again_in_another_locale(tmp_path: Path) -> None:
     assert len(folders) == 1
 
 
+@pytest.mark.fault("S17")
 def test_what_a_failed_program_printed_cannot_move_the_cursor(cli: Cli) -> None:
     answer = cli("run", "--shell", r"printf '10%%\r20%%\n\033[2Jgone\033]0;title\007\n'; exit 1")
     assert "    20%\n    gone\n" in answer.err
@@ -481,6 +483,7 @@ def test_options_of_the_command_line_count_more_than_those_of_the_file(cli: Cli,
     assert json.loads(cli("plan", "--json", *words, "sweep.toml").out)["first"] == "A=2 B=3 true 1"
 
 
+@pytest.mark.fault("U02")
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -606,6 +609,7 @@ def files_with(folder: Path, text: str) -> list[str]:
     return [path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
 
 
+@pytest.mark.fault("J18")
 @pytest.mark.parametrize(
     "words",
     [
