@@ -755,3 +755,15 @@ def test_the_last_attempt_is_the_last_row_whatever_the_clock_said(tmp_path: Path
         connection.execute(f"UPDATE attempt SET begin_time {early}, start_time {early}, end_time {early} WHERE id = 2")
     (row,) = open_results(tmp_path / "j")
     assert (row.attempt, row.status, row.start_time.year) == (2, "succeeded", 2001)
+
+
+@pytest.mark.fault("J18")
+def test_no_file_of_a_sweep_that_goes_on_holds_a_secret(tmp_path: Path):
+    folder = tmp_path / "j"
+    task = Task(["sh", "-c", "test $HF_TOKEN = hunter2secret", "hunter2secret"], env={"HF_TOKEN": "hunter2secret"})
+    loop = task.arg("--key", ["hunter2secret", "other"]).executable_loop(use_tqdm=False, journal=folder)
+    for exe in loop:
+        assert exe.execute(ostreams=[]).status == "succeeded"
+        names = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert {"journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"} <= names.keys()
+        assert [name for name, data in names.items() if b"hunter2secret" in data] == []
