@@ -13,7 +13,8 @@ from taskexp.words.errors import JournalError
 EXAMPLE = """\
   taskexp resume .taskexp/python-train.py-1a2b3c4d
 
-It runs as it was started; options that are given here count instead of those that were given then."""
+It runs as it was started; options that are given here count instead of those that were given then. Of a folder that
+somebody else gave you, look first at what it would run: --dry-run writes the commands."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
