@@ -12,6 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", max_examples=50, deadline=None)
+settings.load_profile("suite")
 
 PROGRAMS = Path(__file__).parent / "programs"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT)
@@ -42,6 +46,7 @@ def nothing_left_behind() -> Iterator[None]:
     descriptors = open_descriptors()
     yield
     gc.collect()
+    gc.freeze()  # what this test has left, modules and caches, need not be looked at after every test to come
     eventually(lambda: not children(), "a child is left")
     eventually(
         lambda: not set(threading.enumerate()) - threads,

@@ -75,7 +75,7 @@ OWNERS = {
     "pickle": (),
     "marshal": (),
     "shelve": (),
-    "ctypes": (),
+    "ctypes": ("taskexp.run.posix_spawn",),
     "pandas": ("taskexp.record.table",),
     "duckdb": ("taskexp.record.table",),
 }

@@ -147,7 +147,7 @@ def patterns(draw):
 
 @needs_bash
 @given(st.lists(patterns().filter(lambda pattern: pattern and is_small(pattern)), min_size=10, max_size=30))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_no_word_is_found_that_bash_makes_something_else_of(words):
     assert [(each, expanded(each)) for each in words] == list(zip(words, expanded_by_bash(words), strict=True))
 

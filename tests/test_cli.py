@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -573,6 +574,18 @@ def test_resume_needs_nothing_but_the_folder(cli: Cli, tmp_path: Path, monkeypat
     assert cli("resume", "../j").code == 0
     assert (tmp_path / "log").read_text() == f"{tmp_path}\n" * 4
     assert [row.env for row in open_results(tmp_path / "j")] == [{"A": "1"}] * 3
+
+
+@pytest.mark.fault("U04")
+def test_what_a_folder_would_run_can_be_looked_at_first(cli: Cli, tmp_path: Path) -> None:
+    cli("run", "--dir", "j", "--shell", "echo {a,b} >> 'log'")
+    written = json.loads((tmp_path / "j" / "sweep.json").read_text())
+    (tmp_path / "j" / "sweep.json").write_text(json.dumps({**written, "cwd": "/it's \x1b[2J"}))
+    answer = cli("resume", "j", "--dry-run")
+    first, *commands = answer.out.splitlines()
+    assert (answer.code, first) == (0, r"cd $'/it\'s \033[2J'")
+    assert [shlex.split(command)[-1] for command in commands] == ["echo a >> 'log'", "echo b >> 'log'"]
+    assert (tmp_path / "log").read_text() == "a\nb\n"
 
 
 def test_resume_takes_the_options_of_the_sweep_unless_others_are_given(cli: Cli) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from taskexp import Task, TaskExpError
@@ -44,7 +44,6 @@ def test_each_group_is_a_loop_and_the_last_varies_fastest():
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1))
-@settings(deadline=None)
 def test_a_line_of_quoted_words_has_these_words(words):
     assert commands(f"x {shlex.join(words)}") == [["x", *words]]
 

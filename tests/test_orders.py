@@ -7,15 +7,13 @@ from itertools import pairwise, product
 
 import pytest
 from conftest import run_script
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from taskexp import ArgumentTypeError, ArgumentValueError, Task
 from taskexp.plan.permutation import Permutation
 from taskexp.plan.route import Route
 
-UNHURRIED = settings(deadline=None)
-FEWER = settings(deadline=None, max_examples=40)
 ORDERS = ["loop", "shuffle", "interleave"]
 
 orders = st.sampled_from(ORDERS)
@@ -96,7 +94,6 @@ def positions_in(data, size, count=20):
 
 
 @given(st.integers(1, 400), seeds)
-@UNHURRIED
 def test_a_permutation_holds_every_number_once(size, seed):
     permutation = Permutation(size, f"{seed}")
     assert sorted(permutation[place] for place in range(size)) == list(range(size))
@@ -109,7 +106,6 @@ def test_a_permutation_is_one_where_its_digits_get_longer(size):
 
 
 @given(st.integers(10**3, 10**15), seeds, st.data())
-@UNHURRIED
 def test_a_large_permutation_gives_distinct_numbers_inside_it(size, seed, data):
     permutation = Permutation(size, f"{seed}")
     places = positions_in(data, size, 40)
@@ -139,7 +135,6 @@ def test_a_shuffle_spreads_the_points_over_all_positions():
 
 
 @given(small_experiments(), orders, seeds)
-@UNHURRIED
 def test_every_order_visits_every_point_of_the_loop_once(exp, order, seed):
     in_loop_order = visited(exp)
     assert len(set(in_loop_order)) == len(in_loop_order)
@@ -147,14 +142,12 @@ def test_every_order_visits_every_point_of_the_loop_once(exp, order, seed):
 
 
 @given(st.lists(st.lists(st.integers(1, 5), max_size=3).map(task_of), min_size=1, max_size=3))
-@UNHURRIED
 def test_the_loop_order_of_an_unsampled_grid_is_that_of_the_indices(tasks):
     exp = sum(tasks[1:], start=tasks[0])
     assert visited(exp) == list(range(exp.size))
 
 
 @given(large_tasks(), st.sampled_from(["loop", "shuffle"]), seeds, st.data())
-@UNHURRIED
 def test_an_order_of_a_large_grid_repeats_no_point(large, order, seed, data):
     task = task_of(large[0])
     way = route_of(task, order=order, seed=seed)
@@ -168,7 +161,6 @@ def test_an_order_of_a_large_grid_repeats_no_point(large, order, seed, data):
 
 
 @given(large_tasks(), st.integers(1, 10**5), st.data())
-@UNHURRIED
 def test_interleave_runs_a_large_grid_round_by_round(large, rounds, data):
     sizes, repeat_at = large
     task = task_of(sizes, rounds, repeat_at)
@@ -184,7 +176,6 @@ def test_interleave_runs_a_large_grid_round_by_round(large, rounds, data):
 
 
 @given(st.lists(st.tuples(st.lists(st.integers(1, 4), max_size=2), st.none() | st.integers(1, 4), st.integers(0, 2))))
-@UNHURRIED
 def test_interleave_takes_a_round_of_every_task_of_a_sum_before_the_next_round(described):
     exp, offset, rounds = Task("true"), 1, [[0], [], [], []]
     for sizes, repeat, repeat_at in described:
@@ -198,7 +189,6 @@ def test_interleave_takes_a_round_of_every_task_of_a_sum_before_the_next_round(d
 
 
 @given(st.integers(1, 20), st.data(), seeds, st.integers(1, 4), st.integers(1, 3))
-@FEWER
 def test_interleave_keeps_the_draw_of_a_sample_in_every_round(size, data, seed, rounds, tail):
     count = data.draw(st.integers(1, size))
     drawn = visited(Task("true").arg("--n", range(size)).sample(count, seed))
@@ -244,7 +234,6 @@ def test_a_seed_gives_the_same_order_and_the_same_sample_in_every_process(tmp_pa
 
 
 @given(st.integers(30, 10**15), seeds, seeds)
-@UNHURRIED
 def test_another_seed_is_another_order(size, seed, other):
     task = Task("true").arg("--n", range(size))
     orders = [[route_of(task, order="shuffle", seed=each).index(step) for step in range(30)] for each in (seed, other)]
@@ -267,7 +256,6 @@ def test_a_sample_and_a_shuffle_of_one_seed_are_two_draws():
 
 
 @given(small_experiments(), orders, seeds, st.integers(1, 300))
-@FEWER
 def test_the_parts_of_every_order_cover_every_point_once(exp, order, seed, parts):
     whole = visited(exp, order=order, seed=seed)
     covered = [visited(exp, order=order, seed=seed, shard=(part, parts)) for part in range(parts)]
@@ -276,7 +264,6 @@ def test_the_parts_of_every_order_cover_every_point_once(exp, order, seed, parts
 
 
 @given(large_tasks(), orders, seeds, st.integers(1, 10**15), st.data())
-@UNHURRIED
 def test_each_position_of_a_large_grid_is_in_one_part(large, order, seed, parts, data):
     task = task_of(large[0], 2, large[1])
     whole = route_of(task, order=order, seed=seed)
@@ -337,7 +324,6 @@ def test_an_order_a_part_or_a_start_that_makes_no_sense_is_refused(call, refused
 
 
 @given(st.lists(st.integers(1, 6), max_size=3), seeds, st.data())
-@FEWER
 def test_a_sample_is_distinct_points_and_a_larger_one_begins_with_them(sizes, seed, data):
     size = task_of(sizes).size
     few = data.draw(st.integers(1, size))
@@ -349,7 +335,6 @@ def test_a_sample_is_distinct_points_and_a_larger_one_begins_with_them(sizes, se
 
 
 @given(large_tasks(), seeds, st.integers(1, 10**15), st.data())
-@UNHURRIED
 def test_a_sample_of_a_large_grid_draws_distinct_points_and_a_larger_one_begins_with_them(large, seed, count, data):
     sizes, _ = large
     size = task_of(sizes).size
@@ -368,7 +353,6 @@ def test_a_sample_of_the_whole_grid_is_every_point_once():
 
 
 @given(st.integers(40, 10**15), seeds, seeds)
-@UNHURRIED
 def test_another_seed_is_another_sample(size, seed, other):
     draws = [visited(Task("true").arg("--n", range(size)).sample(30, each)) for each in (seed, other)]
     assert (draws[0] == draws[1]) == (seed == other)
@@ -383,7 +367,6 @@ def test_a_sample_keeps_the_size_the_indices_and_the_ids_of_the_full_grid():
 
 
 @given(st.integers(1, 30), seeds, st.integers(1, 4), st.data())
-@FEWER
 def test_loops_behind_a_sample_multiply_what_it_drew(size, seed, tail, data):
     count = data.draw(st.integers(1, size))
     drawn = handed_out(Task("true").arg("--n", range(size)).sample(count, seed))
@@ -392,7 +375,6 @@ def test_loops_behind_a_sample_multiply_what_it_drew(size, seed, tail, data):
 
 
 @given(st.integers(1, 30), st.integers(1, 4), st.integers(1, 3), seeds, seeds, st.data())
-@FEWER
 def test_a_sample_behind_a_sample_draws_among_what_the_first_left(size, middle, tail, seed, other, data):
     first = data.draw(st.integers(1, size))
     second = data.draw(st.integers(1, first * middle))
@@ -464,7 +446,6 @@ def described_loops(draw):
 
 
 @given(described_loops(), st.data())
-@UNHURRIED
 def test_an_index_becomes_the_values_that_arithmetic_gives_and_comes_back(described, data):
     loops, size = described
     task, names = Task("true"), []
@@ -535,7 +516,6 @@ def written(point):
 
 
 @given(st.lists(tasks_with_twins(), min_size=1, max_size=4))
-@UNHURRIED
 def test_all_ids_of_a_sum_are_distinct_and_its_first_task_keeps_those_that_it_has_alone(tasks):
     exp = sum(tasks[1:], start=tasks[0])
     ids = [exp[index].id for index in range(exp.size)]
@@ -544,7 +524,6 @@ def test_all_ids_of_a_sum_are_distinct_and_its_first_task_keeps_those_that_it_ha
 
 
 @given(tasks_with_twins(), tasks_with_twins())
-@UNHURRIED
 def test_a_point_that_came_in_no_task_before_has_the_id_that_it_has_alone(first, second):
     exp = first + second
     before = {written(first[index]) for index in range(first.size)}
@@ -554,7 +533,6 @@ def test_a_point_that_came_in_no_task_before_has_the_id_that_it_has_alone(first,
 
 
 @given(tasks_with_twins(), tasks_with_twins())
-@UNHURRIED
 def test_the_ids_of_a_sum_are_the_same_set_in_either_order(first, second):
     assert {point.id for point in first + second} == {point.id for point in second + first}
 
@@ -580,7 +558,6 @@ def widened(axis, pairs, repeat, key):
     st.sampled_from([None, "--seed"]),
     st.randoms(use_true_random=False),
 )
-@UNHURRIED
 def test_widening_an_axis_a_zip_and_a_repeat_keeps_the_ids_of_the_points_that_were_there(narrow, more, key, random):
     axis, pairs = [*narrow[0], *more[0]], [*narrow[1], *more[1]]
     random.shuffle(axis)
@@ -591,7 +568,6 @@ def test_widening_an_axis_a_zip_and_a_repeat_keeps_the_ids_of_the_points_that_we
 
 
 @given(large_tasks(), st.integers(1, 10**5), st.data())
-@UNHURRIED
 def test_widening_a_large_grid_keeps_the_ids_of_its_points(large, more, data):
     sizes, widened_at = large
     wider = [size + more * (at == widened_at) for at, size in enumerate(sizes)]
@@ -615,7 +591,6 @@ def test_widening_a_large_grid_keeps_the_ids_of_its_points(large, more, data):
     st.none() | st.integers(1, 4),
     st.data(),
 )
-@FEWER
 def test_order_part_start_sample_and_where_together_leave_what_each_of_them_leaves(
     exp, order, seed, shard, modulus, data
 ):

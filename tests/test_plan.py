@@ -20,8 +20,6 @@ from hypothesis import strategies as st
 from taskexp import Point, PointError, PointIndexError, Status, Task, TaskExpError
 from taskexp.plan.space import Space
 
-UNHURRIED = settings(deadline=None)
-
 EXPERIMENT = """
 from taskexp import Task
 exp = Task("python bench.py", env={"B": "2", "A": "1"}, cwd="/tmp", stdin="text")
@@ -71,7 +69,6 @@ def spaces_with_an_index(draw):
 
 
 @given(spaces_with_an_index())
-@UNHURRIED
 def test_an_index_becomes_one_digit_per_axis_and_comes_back(case):
     space, index = case
     digits = space.digits(index)
@@ -80,7 +77,6 @@ def test_an_index_becomes_one_digit_per_axis_and_comes_back(case):
 
 
 @given(st.lists(st.integers(1, 5), max_size=5))
-@UNHURRIED
 def test_the_digits_count_up_like_nested_loops(sizes):
     space = Space(tuple(sizes))
     assert [space.digits(i) for i in range(space.size)] == list(itertools.product(*map(range, sizes)))
@@ -530,7 +526,6 @@ def ids(task):
 
 
 @given(st.lists(values, min_size=1, max_size=5), st.lists(values, min_size=1, max_size=4), values)
-@UNHURRIED
 def test_distinct_points_have_distinct_ids_even_for_equal_values(first, second, constant):
     task = Task("x").arg("--a", first).fixed("--c", constant).arg(None, second).env("E", ["", "\1", "a"])
     assert len(set(ids(task))) == task.size
@@ -541,7 +536,6 @@ def test_distinct_points_have_distinct_ids_even_for_equal_values(first, second, 
     st.lists(values, min_size=1, max_size=6, unique_by=str),
     st.data(),
 )
-@UNHURRIED
 def test_an_id_does_not_depend_on_what_else_is_in_the_grid(first, second, data):
     wide = Task("x").arg("--a", first).arg("--b", second)
     some = data.draw(st.lists(st.sampled_from(first), min_size=1, unique_by=str))
@@ -648,7 +642,7 @@ argument_texts = st.one_of(
 
 @pytest.mark.fault("X10", "C06")
 @given(st.lists(st.lists(argument_texts, max_size=5), min_size=1, max_size=20))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_every_displayed_argv_pasted_into_bash_gives_the_same_argv(argvs):
     lines = [displayed(Task(["printf", r"%s\0", "begin", *argv])) for argv in argvs]
     assert all(line.count("\n") == 1 for line in lines)
@@ -666,7 +660,7 @@ variables = st.dictionaries(
 
 @pytest.mark.fault("C06")
 @given(st.lists(variables, min_size=1, max_size=10))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_every_displayed_environment_pasted_into_bash_is_the_same_environment(overlays):
     lines = [displayed(Task(["env", "-0"], env=overlay)) for overlay in overlays]
     pasted = paste(*[line + r"printf 'end\0'" + "\n" for line in lines], env={"PATH": os.environ["PATH"]})

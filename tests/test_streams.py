@@ -451,7 +451,7 @@ def test_text_lines_are_the_last_states_of_the_bytes_between_newlines(data):
 
 
 @pytest.mark.fault("S01")
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     lengths=st.lists(
         st.sampled_from([0, 1, MAX_LINE_BYTES - 1, MAX_LINE_BYTES, MAX_LINE_BYTES + 1, 2 * MAX_LINE_BYTES])

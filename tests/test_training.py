@@ -5,11 +5,11 @@ from pathlib import Path
 
 from taskexp import Task, open_results
 
-ALPHAS = [1e-4, 1e-2, 1.0]
+ALPHAS = [1e-4, 1.0]
 
 
 def training(program: Callable[[str], list[str]], *alphas: float) -> Task:
-    task = Task(program("train_digits")).arg("--alpha", list(alphas)).switch("--average").repeat(2, "--seed")
+    task = Task(program("train_digits")).arg("--alpha", list(alphas)).repeat(2, "--seed")
     task.metric("accuracy", r"final accuracy: ([\d.]+)").metric("first", r"accuracy=([\d.]+)", take="first")
     return task
 
@@ -17,21 +17,21 @@ def training(program: Callable[[str], list[str]], *alphas: float) -> Task:
 def test_a_training_sweep_that_is_stopped_goes_on_and_its_results_are_a_frame(program, tmp_path: Path):
     journal = tmp_path / "journal"
     options = {"use_tqdm": False, "ostreams": [], "journal": journal}
-    with training(program, *ALPHAS[:2]).executable_loop(use_tqdm=False, max_workers=2, journal=journal) as loop:
+    with training(program, *ALPHAS[:1]).executable_loop(use_tqdm=False, max_workers=2, journal=journal) as loop:
         for exe in loop:
             exe.execute(ostreams=[])
-            if exe.index == 3:
+            if exe.index == 1:
                 break
     finished = len(open_results(journal).filter({"status": "succeeded"}))
-    assert finished <= 4
+    assert finished <= 2
     results = training(program, *ALPHAS).run(max_workers=2, **options)
-    assert [str(result.status) for result in results] == ["succeeded"] * 12
+    assert [str(result.status) for result in results] == ["succeeded"] * 4
     rows = open_results(journal, attempts=True)
-    assert len(rows.filter({"status": "succeeded"})) == 12
+    assert len(rows.filter({"status": "succeeded"})) == 4
 
     results = open_results(journal)
     frame = results.to_pandas()
-    assert len(frame) == 12
+    assert len(frame) == 4
     by_alpha = frame.groupby("--alpha")["accuracy"].mean()
     assert by_alpha[1e-4] > 0.85
     assert by_alpha[1e-4] > by_alpha[1.0]
@@ -42,4 +42,4 @@ def test_a_training_sweep_that_is_stopped_goes_on_and_its_results_are_a_frame(pr
     worst = results.metric("worst", r"accuracy=([\d.]+)", take="min")
     assert all(row.metrics["worst"] <= row.metrics["accuracy"] for row in worst)
     groups = list(results.group_by())
-    assert [(group.key["--alpha"], group.n) for group in groups] == [(alpha, 2) for alpha in ALPHAS for _ in range(2)]
+    assert [(group.key["--alpha"], group.n) for group in groups] == [(alpha, 2) for alpha in ALPHAS]
