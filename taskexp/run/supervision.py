@@ -26,6 +26,10 @@ from taskexp.run.taps import StreamName
 from taskexp.run.watch import Watch
 from taskexp.words.outcome import Ending, Status
 
+END_OF_PIPES_SECONDS = 0.05
+"""How long the ends of the pipes are waited for before an exit is looked into. They come with it, or as soon as a run
+beside it that is being started has let go of its copies of the driver's descriptors."""
+
 DRAIN_SILENCE_SECONDS = 0.25
 """How long a pipe that outlives the child may be silent before its holder counts as left behind."""
 
@@ -138,11 +142,21 @@ class Supervision:
             cause = await self._cause
         except asyncio.CancelledError:
             cause = Cause.STOPPED
+        if cause is Cause.EXITED and not self._has_read_all:
+            await self._meet_end_of_pipes()
         # Nearly every run has closed its pipes and leaves nobody behind: its end needs no task of its own.
         if cause is Cause.EXITED and self._has_read_all and not self._leaves_any_behind(child):
             self._disarm()
             return self._ending(child, cause, leaked=False, unkillable=False)
         return await finish(self._conclude(child, cause))
+
+    async def _meet_end_of_pipes(self) -> None:
+        """Wait a moment for the end of both pipes; a cancellation ends that, too."""
+        self._read_all = self._loop.create_future()
+        timer = self._loop.call_later(END_OF_PIPES_SECONDS, self._read_all.cancel)
+        with suppress(asyncio.CancelledError):
+            await self._read_all
+        timer.cancel()
 
     @property
     def _has_read_all(self) -> bool:
