@@ -1,6 +1,7 @@
 """A results folder of somebody else: looking at it reads values, ends soon, and obeys nothing that is in it."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -126,11 +127,15 @@ def test_texts_of_a_stranger_do_nothing_to_the_terminal(folder: Path, capsys: py
             ),
         )
         connection.execute("UPDATE driver SET cwd = ?, host = ?", (evil, EVIL))
-    (folder / "driver.lock").write_text(json.dumps({"driver": {"host": EVIL, "pid": EVIL}, "since": EVIL}))
+    driver = {"host": EVIL, "pid": EVIL, "start_ticks": 1, "boot_id": EVIL, "pid_namespace": 1}
+    (folder / "driver.lock").write_text(json.dumps({"driver": driver, "since": EVIL}))
     (folder / "sweep.json").write_text(json.dumps({"points": EVIL, "table": EVIL}))
-    for words in (("results", folder, "--columns", "all"), ("status", folder), ("show", folder, 0)):
-        assert look(*words) == 0
+    with (folder / "driver.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as if the driver were alive, elsewhere
+        for words in (("results", folder, "--columns", "all"), ("status", folder), ("show", folder, 0)):
+            assert look(*words) == 0
     out, told = capsys.readouterr()
+    assert "driver pid" in out
     assert [line for line in (out + told).split("\n") if not line.isprintable()] == []
 
 
