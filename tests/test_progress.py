@@ -10,6 +10,8 @@ import pytest
 from conftest import run_script
 from terminal import Terminal
 
+from taskexp import Task
+
 SWEEP = """
 import sys, taskexp
 exp = taskexp.Task(["sh", "-c", {command!r}]).arg(None, range({points}))
@@ -124,3 +126,14 @@ def test_what_a_program_says_to_the_terminal_does_not_move_the_bar(tmp_path: Pat
         assert b"\x1b[m" in terminal.raw, "the colour goes on in the bar"
         for sequence in (b"\x1b[2J", b"\x1b[?1049h", b"\x1b]0;", b"\x1b[6n"):
             assert sequence not in terminal.raw
+
+
+@pytest.mark.fault("S17")
+def test_the_name_of_a_program_does_nothing_to_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "a\x1b[2Jb"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o700)
+    Task([str(program)]).run(use_tqdm=False, ostreams=[], timeout=0.1)
+    told = capfd.readouterr().err
+    assert "ab ran longer than its timeout" in told
+    assert "\x1b" not in told
