@@ -72,6 +72,10 @@ OWNERS = {
     "signal.signal": ("taskexp.run.interrupt", "taskexp.run.suspension", "taskexp.run.watchdog_process"),
     "signal.set_wakeup_fd": ("taskexp.run.interrupt",),
     "signal.siginterrupt": ("taskexp.run.interrupt",),
+    "pickle": (),
+    "marshal": (),
+    "shelve": (),
+    "ctypes": ("taskexp.run.posix_spawn",),
     "pandas": ("taskexp.record.table",),
     "duckdb": ("taskexp.record.table",),
 }
@@ -234,6 +238,18 @@ def test_nothing_is_imported_by_a_computed_name(modules):
     for name, module in modules.items():
         assert "importlib" not in {used.split(".")[0] for used in module.imports()}, name
         assert "__import__" not in {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name)}, name
+
+
+@pytest.mark.fault("P10", "U03", "U04")
+def test_nothing_is_run_by_a_shell_after_a_fork_or_as_code(modules):
+    for name, module in modules.items():
+        called = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+        functions = {ast.unparse(node.func) for node in called}
+        assert not functions & {"eval", "exec", "compile", "os.execv", "os.execve", "os.startfile"}, name
+        keywords = {keyword.arg for node in called for keyword in node.keywords}
+        assert "preexec_fn" not in keywords, name
+        if name in OWNERS["subprocess"]:
+            assert "shell" not in keywords, name
 
 
 def test_every_module_says_its_job(modules):

@@ -5,8 +5,10 @@ import os
 import signal
 import socket
 import tempfile
+import time
+from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from operator import attrgetter
 from typing import IO
@@ -15,7 +17,7 @@ from taskexp.plan.command import Command
 from taskexp.run.clock import Clock
 from taskexp.run.descendants import ProcessTable, family, name_of
 from taskexp.run.engine import Attempt, Output
-from taskexp.run.spawn import BusyError, Spawner, StartError
+from taskexp.run.spawn import BusyError, ShortageError, Spawner, StartError, start_error
 from taskexp.run.strand import ThreadPool
 from taskexp.run.supervision import Cause, Supervision, finish
 from taskexp.run.watch import Watch
@@ -24,6 +26,12 @@ from taskexp.words.outcome import Ending, Status
 
 BUSY_TRIES = 3
 BUSY_PAUSE_SECONDS = 0.05
+
+SHORTAGE_PAUSE_SECONDS = 0.5
+"""How long a run that the system has no room for waits for the end of another one before it tries again."""
+
+SHORTAGE_PATIENCE_SECONDS = 60.0
+"""How long it tries while no other of ours runs, whose end could make room."""
 
 SLOW_START_SECONDS = 0.0005
 """A start that takes longer is left to a thread. On a machine with idle CPUs it takes 0.15 ms, and to hand it to a
@@ -50,6 +58,8 @@ class LocalEngine:
         """/dev/null, once a run reads it."""
         self._stdin_files: dict[str | bytes, IO[bytes]] = {}
         self._host = socket.gethostname()
+        self._turns: deque[asyncio.Event] = deque()
+        """What the runs wait on that the system had no room for, the longest first."""
 
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end; see `Engine.run`."""
@@ -61,6 +71,7 @@ class LocalEngine:
 
     async def _try_until_it_runs(self, attempt: Attempt, output: Output) -> Ending:
         busy_tries = BUSY_TRIES
+        alone_since: float | None = None
         while attempt in self._wanted:
             ward = self._watchdog.take_on()
             supervision = Supervision(attempt, output, self._watching(), self.clock, ward, self._host)
@@ -72,11 +83,32 @@ class LocalEngine:
                 busy_tries -= 1
                 await asyncio.sleep(BUSY_PAUSE_SECONDS)
                 continue
+            except ShortageError as error:
+                now = time.monotonic()
+                others_run = any(each.has_started for each in self._supervisions.values())
+                alone_since = None if others_run else now if alone_since is None else alone_since
+                if alone_since is not None and now - alone_since >= SHORTAGE_PATIENCE_SECONDS:
+                    return Ending.unstarted(Status.not_started, str(error), self._host)
+                if attempt.on_shortage is not None:
+                    attempt.on_shortage(str(error))
+                await self._wait_for_room()
+                continue
             except StartError as error:
                 return Ending.unstarted(Status.not_started, str(error), self._host)
             if ending is not None and not supervision.never_ran:
                 return ending
         return Ending.unstarted(Status.interrupted, "it was stopped before it could start", self._host)
+
+    async def _wait_for_room(self) -> None:
+        """Wait until a run has ended, whose room is for one that waits, or a while for other programs to make some."""
+        turn = asyncio.Event()
+        self._turns.append(turn)
+        try:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(turn.wait(), SHORTAGE_PAUSE_SECONDS)
+        finally:
+            if turn in self._turns:
+                self._turns.remove(turn)
 
     def _watching(self) -> Watch:
         """Return what watches the descriptors of runs: there is one per event loop."""
@@ -98,6 +130,8 @@ class LocalEngine:
         finally:
             supervision.destroy()
             del self._supervisions[attempt]
+            if self._turns and supervision.has_started:
+                self._turns.popleft().set()
 
     async def _spawn_aside(self, supervision: Supervision, stdin: int) -> None:
         """Start a run in another thread: the loop goes on meanwhile. Raises StartError."""
@@ -130,6 +164,8 @@ class LocalEngine:
         self._wanted.discard(attempt)
         if supervision := self._supervisions.get(attempt):
             supervision.end(Cause.STOPPED)
+        while self._turns:  # one of them may wait for this attempt
+            self._turns.popleft().set()
 
     def pause(self) -> None:
         """Stop all processes and the clock; see `Engine.pause`."""
@@ -203,7 +239,7 @@ class LocalEngine:
                 file.flush()
             return os.open(self._stdin_files[source].name, os.O_RDONLY)
         except OSError as error:
-            raise StartError(f"could not start {command.argv[0]!r}: cannot read its stdin: {error}") from error
+            raise start_error(error, f"could not start {command.argv[0]!r}: cannot read its stdin: {error}") from error
 
 
 def _open_null(command: Command) -> int:
@@ -211,4 +247,4 @@ def _open_null(command: Command) -> int:
     try:
         return os.open(os.devnull, os.O_RDONLY)
     except OSError as error:
-        raise StartError(f"could not start {command.argv[0]!r}: {error.strerror}: {os.devnull}") from error
+        raise start_error(error, f"could not start {command.argv[0]!r}: {error.strerror}: {os.devnull}") from error

@@ -16,6 +16,7 @@ from functools import partial
 from typing import IO, Any
 from weakref import WeakValueDictionary
 
+from taskexp.run.cells import tamed
 from taskexp.run.screen import Screen
 from taskexp.run.strand import Executor, Job, Strand
 from taskexp.words.errors import ArgumentTypeError
@@ -56,8 +57,8 @@ class Outlet:
         return self._guard(self._write, data)
 
     def say(self, text: str) -> bool:
-        """Write lines of our own, beginning on a fresh line; on the strand only."""
-        return not text or (self._guard(self._say, text) and self.flush())
+        """Write lines of our own, beginning on a fresh line; on the strand only. A name in them does no harm."""
+        return not text or (self._guard(self._say, tamed(text)) and self.flush())
 
     def fresh_line(self) -> bool:
         """End an unfinished line of a text stream, so that no two runs share a line; on the strand only."""

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +24,9 @@ from taskexp.run.signalling import open_pidfd, signal_group, signal_process
 from taskexp.run.spawn import Spawner, StartError
 from taskexp.run.watch import Watch
 from taskexp.run.watchdog import Ward
+
+LOOK_SECONDS = 0.02
+"""How often it is looked whether a child has exited, where neither a pidfd nor a thread can tell."""
 
 _MARKER = MARKER.encode()
 
@@ -92,12 +95,16 @@ class Child:
     def watch_exit(self, watch: Watch, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` on the event loop once the child has exited; it is not reaped by that.
 
-        By pidfd; where there is none, by a thread that waits and leaves the status in place. Returns a
-        function that gives up watching.
+        By pidfd; where there is none, by a thread that waits and leaves the status in place; without that, by looks now
+        and then. Returns a function that gives up watching.
         """
         descriptor = open_pidfd(self.pid)
         if descriptor < 0:
-            threading.Thread(target=partial(_wait_in_thread, self.pid, watch.loop, callback), daemon=True).start()
+            waiting = threading.Thread(target=partial(_wait_in_thread, self.pid, watch.loop, callback), daemon=True)
+            try:
+                waiting.start()
+            except RuntimeError:  # there is no thread to be had, and the child runs already
+                return self._look_now_and_then(watch.loop, callback)
             return _nothing
 
         def unwatch() -> None:
@@ -113,6 +120,19 @@ class Child:
 
         watch.add(descriptor, exited)
         return unwatch
+
+    def _look_now_and_then(self, loop: AbstractEventLoop, callback: Callable[[], None]) -> Callable[[], None]:
+        look: TimerHandle
+
+        def see() -> None:
+            nonlocal look
+            if self.has_exited():
+                callback()
+            else:
+                look = loop.call_later(LOOK_SECONDS, see)
+
+        look = loop.call_later(LOOK_SECONDS, see)
+        return lambda: look.cancel()
 
     def has_exited(self) -> bool:
         """Tell whether the child has exited, without reaping it."""

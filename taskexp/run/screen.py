@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-from taskexp.run.cells import count_cells, cut, terminal_size, visible
+from taskexp.run.cells import count_cells, cut, tamed, terminal_size, visible
 
 _ERASE_BELOW = "\x1b[J"
+_NO_COLOUR = "\x1b[m"
 _NEXT_ROW = "\x1b[K\r\n"
 # A row that is wider than we know (the window has just become narrower, a letter is new to us) must not wrap.
 _WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
@@ -66,7 +67,7 @@ class Screen:
         lines, newline, rest = (self._open_line + text).rpartition("\n")
         self._open_line = _last_state(rest)
         self._erase()
-        stream.write(lines + newline)
+        stream.write(_plain_at_end(tamed(lines)) + newline)
         self._show_open_line(stream)
         stream.flush()
         self._draw_again()
@@ -233,6 +234,11 @@ def _written(rows: Sequence[str], *, stays: bool) -> str:
     if stays:
         return text
     return _WRAP_OFF + text + (f"\x1b[{len(rows) - 1}A" if len(rows) > 1 else "") + "\r" + _WRAP_ON
+
+
+def _plain_at_end(text: str) -> str:
+    """End the colours of lines, so that the footer has none of them."""
+    return text + _NO_COLOUR if "\x1b" in text else text
 
 
 def _last_state(line: str) -> str:

@@ -5,6 +5,7 @@ seen, what is in the pipes is read within a bound, the child is reaped, what it 
 """
 
 import asyncio
+import errno
 import os
 import signal
 import threading
@@ -19,7 +20,8 @@ from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.pipe import Pipe
 from taskexp.run.process import Child, pinned
-from taskexp.run.spawn import Spawner, StartError, driver_environ
+from taskexp.run.room import is_spare
+from taskexp.run.spawn import Spawner, driver_environ, start_error
 from taskexp.run.taps import StreamName
 from taskexp.run.watch import Watch
 from taskexp.run.watchdog import Ward
@@ -95,12 +97,14 @@ class Supervision:
             try:
                 self._ends += os.pipe()
                 self._ends += os.pipe()
+                if is_spare(max(self._ends)):
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 self._child = self._start_child(spawner, table, stdin)
             except BaseException as error:
                 self._close_ends()
                 if isinstance(error, OSError):
-                    program = self._attempt.command.argv[0]
-                    raise StartError(f"could not start {program!r}: {error.strerror}") from error
+                    told = f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}"
+                    raise start_error(error, told) from error
                 raise
         if self._killed:  # while it was being started
             self.kill()
@@ -343,6 +347,11 @@ class Supervision:
         self._ward.over()
 
     # ---- the record
+
+    @property
+    def has_started(self) -> bool:
+        """Whether there is, or was, a process of it."""
+        return self._child is not None
 
     @property
     def never_ran(self) -> bool:
