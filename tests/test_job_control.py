@@ -126,6 +126,7 @@ def go(folder: Path) -> None:
     (folder / "go").touch()
 
 
+@pytest.mark.fault("T10")
 @pytest.mark.parametrize("template", [SYNC, ASYNC, NESTED], ids=["sync", "async", "nested"])
 def test_ctrl_z_stops_the_runs_and_the_driver_until_fg(template, tmp_path, marker):
     with shell(tmp_path, marker, template) as terminal:
@@ -139,6 +140,7 @@ def test_ctrl_z_stops_the_runs_and_the_driver_until_fg(template, tmp_path, marke
         terminal.read_until("loop over")
 
 
+@pytest.mark.fault("T10")
 def test_a_run_that_left_its_session_is_stopped_too(tmp_path, marker):
     with shell(tmp_path, marker, SYNC, loop="max_workers=2, use_tqdm=False") as terminal:
         terminal.type("\x03")
@@ -335,6 +337,7 @@ def held_for(seconds: float, limits: Limits, *command: str) -> tuple[Ending, flo
     return asyncio.run(run())
 
 
+@pytest.mark.fault("T11")
 @pytest.mark.parametrize("limits", [Limits(timeout=0.3), Limits(idle_timeout=0.3)], ids=["timeout", "idle_timeout"])
 def test_the_time_of_a_run_stands_still_while_it_is_stopped(limits):
     ending, seconds = held_for(0.7, limits, "sleep", "1000")

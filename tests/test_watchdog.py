@@ -106,6 +106,7 @@ def assert_all_gone(process: "subprocess.Popen[str]", marker: str) -> None:
 # ---- the trees
 
 
+@pytest.mark.fault("P08")
 @pytest.mark.parametrize("template", [SYNC, ASYNC], ids=["sync", "async"])
 @pytest.mark.parametrize(("program", "processes"), [("setsid", 3), ("tree", 14), ("deaf", 1)])
 def test_no_tree_outlives_a_driver_that_is_killed(program, processes, template, tmp_path, marker):
@@ -116,6 +117,7 @@ def test_no_tree_outlives_a_driver_that_is_killed(program, processes, template, 
         assert_all_gone(process, marker)
 
 
+@pytest.mark.fault("P08")
 def test_a_tree_is_gone_within_a_second_after_its_driver(tmp_path, marker):
     """A generous second: the machine may be busy with other tests. Deaf programs take the whole grace."""
     with driver(tmp_path, stubborn("deaf", marker)) as process:
@@ -263,6 +265,7 @@ def test_a_watchdog_whose_driver_lives_stops_nothing_though_its_pipe_is_closed(k
 # ---- what runs leave on purpose
 
 
+@pytest.mark.fault("P06")
 def test_what_left_its_run_is_named_at_the_end_of_the_loop(marker, capsys):
     Task(stubborn("setsid", marker, "0", "quiet")).run(use_tqdm=False, ostreams=[])
     daemons = sorted(alive(marker))
