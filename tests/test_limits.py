@@ -12,7 +12,7 @@ import pytest
 from conftest import eventually, run_script
 
 from taskexp import Task
-from taskexp.run import local, process, spawn
+from taskexp.run import local, process, signalling, spawn
 from taskexp.words.outcome import Status
 
 QUIET = {"use_tqdm": False, "ostreams": []}
@@ -144,7 +144,7 @@ def test_an_exit_is_noticed_without_a_pidfd_and_without_a_thread(monkeypatch: py
         def start(self) -> None:
             raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(process, "HAS_PIDFD", False)
+    monkeypatch.setattr(signalling, "HAS_PIDFD", False)
     monkeypatch.setattr(process, "threading", SimpleNamespace(Thread=Refused))
     (result,) = Task(["sh", "-c", "sleep 0.1; exit 7"]).run(timeout=5, **QUIET)
     assert (result.returncode, result.duration.total_seconds() < 4) == (7, True)

@@ -12,6 +12,9 @@ import resource
 RUN_DESCRIPTORS = 6
 """What a run needs at the most: two pipes, the process itself, its log, the spooled output, its stdin."""
 
+LOOP_DESCRIPTORS = 16
+"""What a loop needs beside its runs: its event loop, its journal, the watchdog, the pipes of what is being started."""
+
 SPARE_DESCRIPTORS = 32
 """What is left free, or a quarter of a lower limit."""
 
@@ -33,13 +36,13 @@ def fitting(runs: int) -> int:
     limit = descriptor_limit()
     if limit is None or runs * RUN_DESCRIPTORS <= (limit - _spare(limit)) // 2:
         return runs  # without a look at how many are taken
-    free = limit - _spare(limit) - len(os.listdir("/dev/fd"))
+    free = limit - _spare(limit) - len(os.listdir("/dev/fd")) - LOOP_DESCRIPTORS
     return max(1, min(runs, free // RUN_DESCRIPTORS))
 
 
 def needed(runs: int) -> int:
     """Return a limit that is enough for so many runs at once."""
-    return runs * RUN_DESCRIPTORS + len(os.listdir("/dev/fd")) + SPARE_DESCRIPTORS
+    return runs * RUN_DESCRIPTORS + len(os.listdir("/dev/fd")) + LOOP_DESCRIPTORS + SPARE_DESCRIPTORS
 
 
 def _spare(limit: int) -> int:
