@@ -74,6 +74,7 @@ def test_a_descriptor_that_becomes_inheritable_later_is_not_inherited() -> None:
         os.close(writer)
 
 
+@pytest.mark.fault("P14", "P21")
 @pytest.mark.usefixtures("way")
 def test_a_program_leads_a_session_and_is_deaf_to_no_signal_that_python_ignores() -> None:
     lines = output_of(Task(["sh", "-c", "cut -d' ' -f1,5,6 /proc/$$/stat; grep SigIgn /proc/$$/status"]))
@@ -83,6 +84,7 @@ def test_a_program_leads_a_session_and_is_deaf_to_no_signal_that_python_ignores(
     assert not any(ignored >> (number - 1) & 1 for number in (signal.SIGPIPE, signal.SIGXFSZ))
 
 
+@pytest.mark.fault("X09")
 @pytest.mark.usefixtures("way")
 def test_a_program_is_looked_for_in_the_path_of_its_task(tmp_path: Path) -> None:
     for folder, mode in (("a", 0o644), ("b", 0o755), ("c", 0o755)):

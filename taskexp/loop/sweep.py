@@ -30,7 +30,11 @@ from taskexp.loop.turnstile import Turnstile
 from taskexp.plan.route import Route
 from taskexp.run.engine import Engine
 from taskexp.run.interrupt import Interrupt, Phase, interruption, redeliver
+from taskexp.run.orphans import say_strays
+from taskexp.run.room import descriptor_limit, fitting, needed
+from taskexp.run.search import Search
 from taskexp.run.strand import Strand, ThreadPool
+from taskexp.run.suspension import Suspension
 from taskexp.run.taps import Lane
 from taskexp.words.errors import JournalError, RunFailed
 from taskexp.words.outcome import Ending, RunResult, Status
@@ -62,22 +66,30 @@ class Sweep:
         self.turnstile = Turnstile()
         self._narration = Narration(options)
         self.outlets = self._narration.outlets
-        self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, self._look_again)
+        suspension = Suspension(self._suspend, self._go_on)
+        self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, suspension, self._look_again)
         self.failure: RunFailed | None = None
         self.stopping = False
         self.finished = False
         self.loop: AbstractEventLoop | None = None
-        self.tally = Tally(self.outlets, route, options.halt)
+        self.tally = Tally(self.outlets, route, options.halt, engine.clock.now)
         self._engine = engine
         self._course = Course(route)
-        self._slots = Slots(options.environs, options.width)
+        self._slots = Slots(options.environs, fitting(options.width))
         self._pool = Pool(self._slots, self, rests_alone=options.max_workers == 1)
         self._callback_thread = ThreadPool("callback", max_threads=1)
-        self.recorder = Recorder(options, self._narration.spoolers, self._give_up_recording)
+        self._search = Search(self.outlets.notify)
+        self.recorder = Recorder(options, self._narration.spoolers, self._search, self._give_up_recording)
         lane = Lane(Strand(self._callback_thread))
         self._performer = Performer(
-            engine, lane, self.recorder, keeps_tail=options.retry.reads_output, notices=options.notices
+            engine,
+            lane,
+            self.recorder,
+            keeps_tail=options.retry.reads_output,
+            notices=options.notices,
+            on_shortage=self._tell_shortage,
         )
+        self._is_short = False
         self._begun = False
         self._iterating = False
         self._face: Face = "sync"
@@ -105,6 +117,11 @@ class Sweep:
         if options.width < options.max_workers:
             slots = "there is 1 slot" if options.width == 1 else f"there are {options.width} slots"
             self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {options.width} at a time")
+        if self._slots.width < options.width:
+            self.outlets.notify(
+                f"taskexp: warning: only {descriptor_limit()} files may be open: {self._slots.width} runs at a time, "
+                f"not {options.width}; `ulimit -n {needed(options.width)}` allows for more"
+            )
 
     def recorded_results(self) -> list[RunResult]:
         """Read the results of the recorded runs that were passed over; after the sweep. Raises JournalError."""
@@ -154,6 +171,8 @@ class Sweep:
         self.recorder.close()  # while a signal still finds us
         self.interrupt.remove()
         self.tally.close()
+        if (told := say_strays(self._engine.strays())) is not None:
+            self.outlets.notify(f"taskexp: {told}")
         if self.interrupted and self.recorder.folder is not None:
             self.outlets.notify(f"taskexp: what has ended is recorded in {self.recorder.folder}; start again to go on")
         self._narration.close()
@@ -165,6 +184,7 @@ class Sweep:
         """Give back what only runs need, unless something runs."""
         if not self.load:
             self.recorder.close()
+            self._search.close()
             self._engine.close()
 
     def in_callback(self) -> bool:
@@ -299,7 +319,7 @@ class Sweep:
             result = await self._performer.perform(
                 run, slot, devices, lambda: self.stopping or run.unwanted, partial(self._pool.vacate, run)
             )
-        if (pause := self._pause_after(run, result)) is not None:
+        if (pause := await self._pause_after(run, result)) is not None:
             self.tally.retry()
             return pause
         await self.conclude(run)
@@ -353,9 +373,9 @@ class Sweep:
 
     # ---- how runs end
 
-    def _pause_after(self, run: Run, result: RunResult) -> float | None:
+    async def _pause_after(self, run: Run, result: RunResult) -> float | None:
         """Decide whether a run is tried again, and say so; returns the seconds until then."""
-        if self.refusal is not None or run.unwanted or not self.options.retry.wants(run.tries, result, run.last_output):
+        if not await self._is_to_be_tried_again(run, result):
             return None
         pause = pause_before(run.tries + 1)
         last = result.attempt + self.options.retry.retries + 1 - run.tries
@@ -364,6 +384,30 @@ class Sweep:
             f"attempt {result.attempt + 1} of at most {last} in {pause:.1f} s"
         )
         return pause
+
+    async def _is_to_be_tried_again(self, run: Run, result: RunResult) -> bool:
+        retry = self.options.retry
+        if self._may_not_go_on(run) or not retry.may_want(run.tries, result):
+            return False
+        if retry.wants(result):
+            return True
+        found: list[object] = []
+
+        def search() -> None:
+            found.extend(self._search.find(retry.patterns, run.last_output(), by_line=False))
+
+        if retry.reads_output:
+            await self._performer.call(search, lambda: self._may_not_go_on(run), Lane(Strand(self._search.executor)))
+        return any(found) and not self._may_not_go_on(run)
+
+    def _may_not_go_on(self, run: Run) -> bool:
+        return self.refusal is not None or run.unwanted
+
+    def _tell_shortage(self, why: str) -> None:
+        """Say once that runs have to wait for the system."""
+        if not self._is_short:
+            self._is_short = True
+            self.outlets.notify(f"taskexp: warning: {why}; runs wait until there is room, fewer at a time")
 
     def _settle(self, run: Run, result: RunResult) -> None:
         """Publish a run's result; loop."""
@@ -409,6 +453,17 @@ class Sweep:
         """Nothing came of a signal, or the question of Ctrl-C was answered; loop."""
         self._pool.fill()
         self.turnstile.notify()
+
+    def _suspend(self, ready: Callable[[], None]) -> None:
+        """Ctrl-Z: stop the runs, and take the bar off the terminal; loop."""
+        self._engine.pause()
+        self.outlets.cover(ready)
+
+    def _go_on(self) -> None:
+        """The driver goes on after Ctrl-Z; loop."""
+        self._engine.resume()
+        self.outlets.uncover()
+        self._look_again()
 
     def _arrive_at_stop(self) -> None:
         """Nothing runs any more after a stop: pass the signal on that was its cause, if one was."""

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from taskexp.record.plainfile import open_plain
 from taskexp.run.cells import visible
 
 _TAIL_BYTES = 1 << 16
@@ -24,7 +25,7 @@ def shown_lines(text: str) -> list[str]:
 def last_lines(path: Path, count: int) -> list[str]:
     """Read the last lines of a log; none where there is no log."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
     except OSError:  # it did not start, or its log was thrown away

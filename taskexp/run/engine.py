@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from taskexp.plan.command import Command
+from taskexp.run.clock import Clock
 from taskexp.run.taps import StreamName
 from taskexp.words.outcome import Ending
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a run is stopped; seconds on the monotonic clock.
+    """When a run is stopped; seconds on the engine's clock.
 
     Args:
         timeout: for the whole run; None is no limit.
@@ -34,6 +35,7 @@ class Attempt:
         environ: variables that this attempt has beside those of the command: its slot's and its number.
         cpus: the CPUs it is pinned to; None is wherever the driver may run.
         on_start: told the number of the process once it runs.
+        on_shortage: told why it has to wait, when the system has no room for one more.
     """
 
     command: Command
@@ -41,6 +43,7 @@ class Attempt:
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     cpus: frozenset[int] | None = None
     on_start: Callable[[int], object] | None = None
+    on_shortage: Callable[[str], object] | None = None
 
 
 class Output(Protocol):
@@ -58,6 +61,9 @@ class Output(Protocol):
 class Engine(Protocol):
     """Runs commands. All methods but `kill` belong to the event loop's thread."""
 
+    clock: Clock
+    """The time that the runs could use; their limits and durations are by it."""
+
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end. Never raises for what the run does; cancelling it stops the run."""
         ...
@@ -66,12 +72,24 @@ class Engine(Protocol):
         """End a run gracefully: its `run` returns soon, with the status `interrupted`."""
         ...
 
+    def pause(self) -> None:
+        """Stop the processes of all runs, as SIGSTOP does, and the clock; what starts meanwhile is stopped, too."""
+        ...
+
+    def resume(self) -> None:
+        """Let the processes and the clock go on."""
+        ...
+
     def kill(self) -> None:
         """Kill everything at once, without waiting; safe in a signal handler."""
         ...
 
     def destroy(self) -> None:
         """Kill everything and wait until it is gone; for when the event loop is dead."""
+        ...
+
+    def strays(self) -> Mapping[int, str]:
+        """Find what runs that ended by themselves left running, out of reach: pid to name of the program."""
         ...
 
     def close(self) -> None:

@@ -2,24 +2,36 @@
 
 import asyncio
 import os
+import signal
 import socket
 import tempfile
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
+from operator import attrgetter
 from typing import IO
 
 from taskexp.plan.command import Command
-from taskexp.run.descendants import ProcessTable
+from taskexp.run.clock import Clock
+from taskexp.run.descendants import ProcessTable, family, name_of
 from taskexp.run.engine import Attempt, Output
-from taskexp.run.spawn import BusyError, Spawner, StartError
+from taskexp.run.spawn import BusyError, ShortageError, Spawner, StartError, start_error
 from taskexp.run.strand import ThreadPool
 from taskexp.run.supervision import Cause, Supervision, finish
 from taskexp.run.watch import Watch
+from taskexp.run.watchdog import Watchdog
 from taskexp.words.outcome import Ending, Status
 
 BUSY_TRIES = 3
 BUSY_PAUSE_SECONDS = 0.05
+
+SHORTAGE_PAUSE_SECONDS = 0.5
+"""How long a run that the system has no room for waits for the end of another one before it tries again."""
+
+SHORTAGE_PATIENCE_SECONDS = 60.0
+"""How long it tries while no other of ours runs, whose end could make room."""
 
 SLOW_START_SECONDS = 0.0005
 """A start that takes longer is left to a thread. On a machine with idle CPUs it takes 0.15 ms, and to hand it to a
@@ -34,8 +46,10 @@ class LocalEngine:
     """Runs commands as child processes on this machine."""
 
     def __init__(self) -> None:
+        self.clock = Clock()
         self._table = ProcessTable()
         self._spawner = Spawner()
+        self._watchdog = Watchdog(self._spawner)
         self._spawners = ThreadPool("spawn", SPAWNERS)
         self._wanted: set[Attempt] = set()
         self._supervisions: dict[Attempt, Supervision] = {}
@@ -44,6 +58,8 @@ class LocalEngine:
         """/dev/null, once a run reads it."""
         self._stdin_files: dict[str | bytes, IO[bytes]] = {}
         self._host = socket.gethostname()
+        self._turns: deque[asyncio.Event] = deque()
+        """What the runs wait on that the system had no room for, the longest first."""
 
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end; see `Engine.run`."""
@@ -55,8 +71,10 @@ class LocalEngine:
 
     async def _try_until_it_runs(self, attempt: Attempt, output: Output) -> Ending:
         busy_tries = BUSY_TRIES
+        alone_since: float | None = None
         while attempt in self._wanted:
-            supervision = Supervision(attempt, output, self._watching(), self._host)
+            ward = self._watchdog.take_on()
+            supervision = Supervision(attempt, output, self._watching(), self.clock, ward, self._host)
             try:
                 ending = await self._start_and_supervise(supervision, attempt)
             except BusyError as error:
@@ -65,11 +83,32 @@ class LocalEngine:
                 busy_tries -= 1
                 await asyncio.sleep(BUSY_PAUSE_SECONDS)
                 continue
+            except ShortageError as error:
+                now = time.monotonic()
+                others_run = any(each.has_started for each in self._supervisions.values())
+                alone_since = None if others_run else now if alone_since is None else alone_since
+                if alone_since is not None and now - alone_since >= SHORTAGE_PATIENCE_SECONDS:
+                    return Ending.unstarted(Status.not_started, str(error), self._host)
+                if attempt.on_shortage is not None:
+                    attempt.on_shortage(str(error))
+                await self._wait_for_room()
+                continue
             except StartError as error:
                 return Ending.unstarted(Status.not_started, str(error), self._host)
             if ending is not None and not supervision.never_ran:
                 return ending
         return Ending.unstarted(Status.interrupted, "it was stopped before it could start", self._host)
+
+    async def _wait_for_room(self) -> None:
+        """Wait until a run has ended, whose room is for one that waits, or a while for other programs to make some."""
+        turn = asyncio.Event()
+        self._turns.append(turn)
+        try:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(turn.wait(), SHORTAGE_PAUSE_SECONDS)
+        finally:
+            if turn in self._turns:
+                self._turns.remove(turn)
 
     def _watching(self) -> Watch:
         """Return what watches the descriptors of runs: there is one per event loop."""
@@ -91,6 +130,8 @@ class LocalEngine:
         finally:
             supervision.destroy()
             del self._supervisions[attempt]
+            if self._turns and supervision.has_started:
+                self._turns.popleft().set()
 
     async def _spawn_aside(self, supervision: Supervision, stdin: int) -> None:
         """Start a run in another thread: the loop goes on meanwhile. Raises StartError."""
@@ -123,6 +164,20 @@ class LocalEngine:
         self._wanted.discard(attempt)
         if supervision := self._supervisions.get(attempt):
             supervision.end(Cause.STOPPED)
+        while self._turns:  # one of them may wait for this attempt
+            self._turns.popleft().set()
+
+    def pause(self) -> None:
+        """Stop all processes and the clock; see `Engine.pause`."""
+        self.clock.hold()
+        for supervision in self._supervisions.values():
+            supervision.pass_on(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let all go on; see `Engine.resume`."""
+        for supervision in self._supervisions.values():
+            supervision.pass_on(signal.SIGCONT)
+        self.clock.go_on()
 
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""
@@ -135,9 +190,19 @@ class LocalEngine:
         self.kill()
         for supervision in list(self._supervisions.values()):
             supervision.destroy()
+        self._watchdog.close()
+
+    def strays(self) -> Mapping[int, str]:
+        """Find what runs left running in sessions of their own; see `Engine.strays`."""
+        since_ticks, mark = self._watchdog.first_ticks, self._watchdog.mark().encode()
+        if since_ticks is None:
+            return {}
+        left = family(since_ticks, lambda _, markers: any(each.startswith(mark) for each in markers))
+        return {each.pid: name_of(each) for each in sorted(left, key=attrgetter("pid"))}
 
     def close(self) -> None:
-        """Let the threads end, remove the temporary files that held standard input, and close /dev/null."""
+        """End the watchdog and the threads, remove the temporary files of standard input, and close /dev/null."""
+        self._watchdog.close()
         if self._null >= 0:
             os.close(self._null)
             self._null = -1
@@ -174,7 +239,7 @@ class LocalEngine:
                 file.flush()
             return os.open(self._stdin_files[source].name, os.O_RDONLY)
         except OSError as error:
-            raise StartError(f"could not start {command.argv[0]!r}: cannot read its stdin: {error}") from error
+            raise start_error(error, f"could not start {command.argv[0]!r}: cannot read its stdin: {error}") from error
 
 
 def _open_null(command: Command) -> int:
@@ -182,4 +247,4 @@ def _open_null(command: Command) -> int:
     try:
         return os.open(os.devnull, os.O_RDONLY)
     except OSError as error:
-        raise StartError(f"could not start {command.argv[0]!r}: {error.strerror}: {os.devnull}") from error
+        raise start_error(error, f"could not start {command.argv[0]!r}: {error.strerror}: {os.devnull}") from error

@@ -128,7 +128,7 @@ def _summary(state: State) -> str:
 def _driver(state: State) -> str:
     if (holder := state.driver) is None:
         return "no driver: nothing runs"
-    return f"driver pid {holder.driver.pid} on {holder.driver.host}, since {holder.since}"
+    return printable(f"driver pid {holder.driver.pid} on {holder.driver.host}, since {holder.since}")
 
 
 def _running(state: State) -> Sheet:

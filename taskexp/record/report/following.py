@@ -9,6 +9,7 @@ from taskexp.record.excerpt import shown_lines
 from taskexp.record.journal.history import Attempt, read_again
 from taskexp.record.journal.lock import read_living_holder
 from taskexp.record.journal.reader import RecordedRun
+from taskexp.record.plainfile import open_plain
 
 READ_BYTES = 1 << 18
 """How much is told at once, and how much of a long log is told at first."""
@@ -67,13 +68,13 @@ class Following:
     def _data(self) -> tuple[bytes, int]:
         """Read on; where much more has come than is told at once, its end."""
         try:
-            with self._attempt.run.log_path.open("rb") as file:
+            with open_plain(self._attempt.run.log_path) as file:
                 size = file.seek(0, 2)
                 skipped = size - self._at - READ_BYTES if size - self._at > 4 * READ_BYTES else 0
                 self._at += skipped
                 file.seek(self._at)
                 data = file.read(READ_BYTES)
-        except FileNotFoundError:  # it is made a moment after the attempt is recorded, or was thrown away
+        except OSError:  # it is made a moment after the attempt is recorded, or was thrown away
             return b"", 0
         self._at += len(data)
         return data, skipped
