@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import cast
 
 from taskexp.plan.command import Command
@@ -75,6 +75,10 @@ class Content:
     failures: Sequence[Mapping[str, object]]
     failure_count: int
     rows: Sequence[Sequence[object]]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the attributes by name; not by `asdict`, which copies every cell."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 def make_content(rows: Sequence[RecordedRun]) -> Content:

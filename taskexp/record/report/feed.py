@@ -1,7 +1,6 @@
 """Feed: the runs of a sweep as they end, for the pages that show it live."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
@@ -54,7 +53,7 @@ class Feed:
         assert self._content is not None  # read has been called
         fresh = {fingerprint.hex()[:16] for fingerprint in self._order[position:]}
         rows = [row for row in self._content.rows if row[0] in fresh]
-        return {**asdict(self._content), "rows": rows, "facts": self._facts}
+        return {**self._content.as_json(), "rows": rows, "facts": self._facts}
 
     def told_state(self) -> dict[str, object]:
         """Tell how far the sweep is, and what runs now."""

@@ -1,7 +1,6 @@
 """File: the report of a sweep as one file, as far as the sweep is."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from taskexp.record.journal.drivers import read_drivers
@@ -27,5 +26,5 @@ def make_report(folder: Path, rows: Sequence[RecordedRun], title: str | None = N
     facts = tell_facts(folder, read_drivers(folder), rows)
     state = read_state(folder)
     told = {"points": state.points, "running": [run.index for run in state.glance.open_runs] if state.driver else []}
-    content = {**asdict(make_content(rows)), "facts": facts, "state": told}
+    content = {**make_content(rows).as_json(), "facts": facts, "state": told}
     return make_page(title or folder.name, content, FILE_SCRIPTS)
