@@ -113,7 +113,6 @@ class Journal:
         """What whoever starts the sweep should know."""
         self.recorded: set[bytes] = set()
         """The fingerprints of the runs that do not run again."""
-        self._attempts: dict[bytes, int] = {}
         self._path = self.folder / FILE_NAME
         self._logs = self.folder / "logs"
         with told(self._path):
@@ -139,7 +138,7 @@ class Journal:
             self._bury(self._writer, number, driver)
         provenance = find_provenance(secret_values)
         self._driver = self._writer.call(lambda connection: _begin_driver(connection, provenance))
-        self.recorded, self._attempts = self._writer.call(lambda connection: _recorded(connection, rerun))
+        self.recorded = self._writer.call(lambda connection: _recorded(connection, rerun))
 
     def begin(self, ask: Ask, done: Done) -> None:
         """Record that an attempt is about to start; `done` is told the `Begun`."""
@@ -178,7 +177,7 @@ class Journal:
             self._writer.put(entry)
 
     def _begin(self, connection: "sqlite3.Connection", ask: Ask, now: str) -> Begun:
-        number = self._attempts_of(connection, ask.fingerprint) + 1
+        number = _attempts_of(connection, ask.fingerprint) + 1
         place = f"{ask.index}-" if ask.index <= LARGEST_INT else ""  # the name of a file is 255 bytes at the most
         log = f"{place}{ask.fingerprint.hex()[:16]}-{number}.log"
         row = connection.execute(
@@ -199,14 +198,7 @@ class Journal:
                 now,
             ),
         ).lastrowid
-        self._attempts[ask.fingerprint] = number
         return Begun(row or 0, number, self._logs / log)
-
-    def _attempts_of(self, connection: "sqlite3.Connection", fingerprint: bytes) -> int:
-        if fingerprint not in self.recorded:
-            return self._attempts.get(fingerprint, 0)
-        (number,) = connection.execute("SELECT attempts FROM run WHERE fingerprint = ?", (fingerprint,)).fetchone()
-        return int(number)
 
     def _bury(self, writer: Writer, number: int, driver: Identity) -> None:
         """Stop what a dead driver left running, and record that its attempts came to no end."""
@@ -267,17 +259,17 @@ def _begin_driver(connection: "sqlite3.Connection", provenance: Provenance) -> i
     return connection.execute(statement, tuple(row.values())).lastrowid or 0
 
 
-def _recorded(connection: "sqlite3.Connection", rerun: Rerun) -> tuple[set[bytes], dict[bytes, int]]:
-    """Read which runs do not run again, and how many attempts the others have had."""
+def _recorded(connection: "sqlite3.Connection", rerun: Rerun) -> set[bytes]:
+    """Read which runs do not run again."""
     kept = {str(status) for status in rerun.kept}
-    recorded: set[bytes] = set()
-    attempts: dict[bytes, int] = {}
-    for fingerprint, status, number in connection.execute("SELECT fingerprint, status, attempts FROM run"):
-        if status in kept:
-            recorded.add(fingerprint)
-        else:
-            attempts[fingerprint] = number
-    return recorded, attempts
+    runs = connection.execute("SELECT fingerprint, status FROM run")
+    return {fingerprint for fingerprint, status in runs if status in kept}
+
+
+def _attempts_of(connection: "sqlite3.Connection", fingerprint: bytes) -> int:
+    """Read how many attempts a run has had; nothing of it is kept here, where it would grow with the sweep."""
+    found = connection.execute("SELECT attempts FROM run WHERE fingerprint = ?", (fingerprint,)).fetchone()
+    return int(found[0]) if found is not None else 0
 
 
 def _open_log(done: Done, begun: Begun | None, error: JournalError | None) -> None:
