@@ -122,9 +122,9 @@ def column(page: Any, name: str) -> list[str]:
 
 
 def drawn(page: Any, plot: str) -> dict[str, Any]:
-    """Wait until a plot is drawn, and return what plotly draws there."""
+    """Wait until a plot is drawn as it is to be now, and return what plotly draws there."""
     page.locator(f"#plot-{plot}").scroll_into_view_if_needed()
-    page.wait_for_function(f"document.querySelector('#plot-{plot}').data")
+    page.wait_for_selector(f"#plot-{plot}[aria-busy=false]")
     return json.loads(
         page.evaluate(
             f"(({{data, layout}}) => JSON.stringify({{data, layout}}))(document.querySelector('#plot-{plot}'))"

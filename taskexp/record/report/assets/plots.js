@@ -107,14 +107,20 @@ class Plot {
     return make("details", {}, make("summary", {}, label), make("div", { class: "choices" }, ...boxes));
   }
 
+  // What is drawn is not up to date any more.
+  markStale() {
+    this.isStale = true;
+    this.figure.setAttribute("aria-busy", "true");
+  }
+
   // Draw now if it is in sight, else when it comes there.
   draw() {
-    this.isStale = true;
+    this.markStale();
     if (this.isSeen) this.drawNow();
   }
 
   drawAnew() {
-    this.isStale = true;
+    this.markStale();
     this.drawNow();
   }
 
@@ -123,6 +129,7 @@ class Plot {
     this.isStale = false;
     const { data, layout, note, heads, table } = this.kind.figure(this.runs, this.settings);
     drawFigure(this.figure, data, layout);
+    this.figure.setAttribute("aria-busy", "false");
     this.note.textContent = note;
     this.figure.setAttribute("aria-label", `${this.kind.title}: ${note}${heads ? " The table below has the numbers." : " The table of the runs has the numbers."}`);
     this.table = heads && { heads, table };
@@ -173,6 +180,7 @@ class Plots {
   }
 
   draw() {
+    this.plots.forEach((plot) => plot.markStale());
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => this.plots.forEach((plot) => plot.draw()), REDRAW_MILLISECONDS);
   }
