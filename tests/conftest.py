@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from clusters import DaskCluster, skip_without
 from hypothesis import settings
 
 settings.register_profile("suite", max_examples=50, deadline=None)
@@ -36,6 +38,18 @@ def anyio_backend() -> str:
 def program() -> Callable[[str], list[str]]:
     """Return the command of a stubborn program: `program("chatty")`."""
     return lambda name: [sys.executable, str(PROGRAMS / f"{name}.py")]
+
+
+@pytest.fixture(scope="session")
+def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """A Dask cluster of two workers; who harms it has one of his own."""
+    if find_spec("distributed") is None:
+        skip_without("dask", "pip install 'taskexp[dask]'")
+    cluster = DaskCluster(tmp_path_factory.mktemp("dask"))
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture(autouse=True)

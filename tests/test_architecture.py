@@ -12,7 +12,7 @@ import pytest
 import taskexp
 
 PACKAGE = Path(taskexp.__file__).parent
-FLOORS = ("words", "plan", "run", "record", "loop", "doors")
+FLOORS = ("words", "plan", "run", "engines", "record", "loop", "doors")
 DOORS = ("taskexp", "taskexp.__main__", "taskexp.names", "taskexp.experiment", "taskexp.task", "taskexp.cli")
 
 PUBLIC_NAMES = [
@@ -21,6 +21,7 @@ PUBLIC_NAMES = [
     "AsyncTaskExecutable",
     "CompletedRuns",
     "DeviceError",
+    "EngineError",
     "ExecutableLoop",
     "ExecutableStateError",
     "Fold",
@@ -74,6 +75,8 @@ OWNERS = {
     "signal.siginterrupt": ("taskexp.run.interrupt",),
     "pandas": ("taskexp.record.table",),
     "duckdb": ("taskexp.record.table",),
+    "distributed": ("taskexp.engines.dask",),
+    "dask": ("taskexp.engines.dask",),
 }
 
 # Methods of any object that do what an owner does.

@@ -20,7 +20,7 @@ from taskexp.record.table import Sheet
 from taskexp.run.cells import terminal_size
 from taskexp.run.outlet import terminal_device
 from taskexp.words.counting import counted
-from taskexp.words.errors import JournalError
+from taskexp.words.errors import EngineError, JournalError
 from taskexp.words.outcome import Status
 
 FAILED = 1
@@ -70,7 +70,7 @@ def conduct(sweep: Sweep, folder: Path, showing: Showing) -> int:
         0 if all runs succeeded, those recorded before included; 1 if some did not or could not be recorded.
 
     Raises:
-        ArgumentTypeError, ArgumentValueError, JournalError: it could not begin; nothing was started.
+        ArgumentTypeError, ArgumentValueError, EngineError, JournalError: it could not begin; nothing was started.
         KeyboardInterrupt, SystemExit: it was interrupted; everything is stopped.
     """
     on_terminal = terminal_device(sys.stderr) is not None
@@ -109,7 +109,7 @@ def _run(loop: CompletedRuns, teller: Teller, counts: Counter[Status]) -> bool:
         for executable in loop:
             counts[executable.result.status] += 1
             teller.tell(executable, counts.total())
-    except JournalError:
+    except (EngineError, JournalError):
         return False
     return True
 

@@ -17,7 +17,6 @@ from taskexp.loop.options import ExecuteOptions, LoopOptions
 from taskexp.loop.run import Run
 from taskexp.loop.sweep import Sweep
 from taskexp.plan.route import Route
-from taskexp.run.local import LocalEngine
 from taskexp.words.errors import ArgumentTypeError, ExecutableStateError, RunFailed
 from taskexp.words.outcome import RunResult, Status
 
@@ -48,7 +47,7 @@ class Loop(ABC):
     """
 
     def __init__(self, route: Route, options: LoopOptions) -> None:
-        self._sweep = Sweep(route, options, LocalEngine())
+        self._sweep = Sweep(route, options, options.make_engine())
         self._facade = Facade(self._sweep)
         self._async_begun = False
 
@@ -81,7 +80,7 @@ class Loop(ABC):
         self._async_begun = True
         if self._sweep.finished:
             return
-        await self._sweep.recorder.open_aside()
+        await self._sweep.open_aside()
         self._sweep.begin("async")
         self._sweep.attach(asyncio.get_running_loop())
         lease = Lease(self._sweep)
@@ -95,8 +94,8 @@ class Loop(ABC):
         finally:
             lease.give_back()
         self._sweep.end_iteration()
-        if self._sweep.recorder.error is not None:
-            raise self._sweep.recorder.error
+        if self._sweep.breakdown is not None:
+            raise self._sweep.breakdown
 
     async def __aenter__(self) -> Self:
         return self

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, TypeAlias
 
+from taskexp.loop.arrival import arrival_aside, arrival_of
 from taskexp.loop.course import Course
 from taskexp.loop.halt import Halt
 from taskexp.loop.narration import Narration
@@ -22,7 +23,7 @@ from taskexp.loop.options import ExecuteOptions, LoopOptions
 from taskexp.loop.performer import Performer
 from taskexp.loop.pool import Pool
 from taskexp.loop.recorder import Recorder
-from taskexp.loop.retry import pause_before
+from taskexp.loop.retry import MOST_LOSSES, pause_before
 from taskexp.loop.run import Run
 from taskexp.loop.slots import Slots
 from taskexp.loop.tally import Tally
@@ -32,7 +33,7 @@ from taskexp.run.engine import Engine
 from taskexp.run.interrupt import Interrupt, Phase, interruption, redeliver
 from taskexp.run.strand import Strand, ThreadPool
 from taskexp.run.taps import Lane
-from taskexp.words.errors import JournalError, RunFailed
+from taskexp.words.errors import EngineError, JournalError, RunFailed
 from taskexp.words.outcome import Ending, RunResult, Status
 
 TICK_SECONDS = 0.5
@@ -70,8 +71,8 @@ class Sweep:
         self.tally = Tally(self.outlets, route, options.halt)
         self._engine = engine
         self._course = Course(route)
-        self._slots = Slots(options.environs, options.width)
-        self._pool = Pool(self._slots, self, rests_alone=options.max_workers == 1)
+        self._slots = Slots(options.environs, 1)  # as many as there are is known once the engine is open
+        self._pool = Pool(self._slots, self, rests_alone=not options.is_parallel)
         self._callback_thread = ThreadPool("callback", max_threads=1)
         self.recorder = Recorder(options, self._narration.spoolers, self._give_up_recording)
         lane = Lane(Strand(self._callback_thread))
@@ -83,6 +84,42 @@ class Sweep:
         self._face: Face = "sync"
 
     # ---- life
+
+    def open(self) -> None:
+        """Get the engine and the journal ready and wait for it; any thread but the event loop's.
+
+        Raises:
+            EngineError, JournalError: one of them cannot be used; nothing was started, nothing is held.
+        """
+        try:
+            arrival_of(self._open_engine)
+            self.recorder.open()
+        except BaseException:
+            self._engine.close()
+            raise
+
+    async def open_aside(self) -> None:
+        """The same on the event loop, without holding it."""
+        try:
+            await arrival_aside(self._open_engine)
+            await self.recorder.open_aside()
+        except BaseException:
+            self._engine.close()
+            raise
+
+    def _open_engine(self) -> None:
+        self._engine.open(lambda: self.post(self._look_at_engine))
+        self._slots.width = self.options.width(self._engine)
+
+    def _look_at_engine(self) -> None:
+        """Learn that the engine has more room, or less, or can run nothing any more; loop."""
+        if self._engine.failure is not None:
+            if not self.finished:
+                self.outlets.notify(f"taskexp: {self._engine.failure}")
+                self._pool.stop_waiting(self.refusal or "")
+        else:
+            self._slots.width = self.options.width(self._engine)
+        self._look_again()
 
     def begin(self, face: Face, *, lists_recorded: bool = False) -> None:
         """Take over the signals and show the bar; caller. The recorder has its journal open.
@@ -99,12 +136,13 @@ class Sweep:
         if face == "async":
             atexit.register(self.end_at_exit)
         options = self.options
-        for warning in self.recorder.warnings:
+        for warning in (*self._engine.warnings, *self.recorder.warnings):
             self.outlets.notify(f"taskexp: {warning}")
         self.tally.begin(shown=options.use_tqdm, shows_runs=options.show_runs)
-        if options.width < options.max_workers:
-            slots = "there is 1 slot" if options.width == 1 else f"there are {options.width} slots"
-            self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {options.width} at a time")
+        width = self._slots.width
+        if options.max_workers is not None and width < options.max_workers:
+            slots = "there is 1 slot" if width == 1 else f"there are {width} slots"
+            self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {width} at a time")
 
     def recorded_results(self) -> list[RunResult]:
         """Read the results of the recorded runs that were passed over; after the sweep. Raises JournalError."""
@@ -284,6 +322,8 @@ class Sweep:
             return STOPPED_EARLY
         if self.recorder.error is not None:
             return "the journal could not be written before it could start"
+        if self._engine.failure is not None:
+            return "the engine was lost before it could start"
         halted = self.tally.halted
         return None if halted is None else f"{halted.reason} before it could start"
 
@@ -355,15 +395,22 @@ class Sweep:
 
     def _pause_after(self, run: Run, result: RunResult) -> float | None:
         """Decide whether a run is tried again, and say so; returns the seconds until then."""
-        if self.refusal is not None or run.unwanted or not self.options.retry.wants(run.tries, result, run.last_output):
+        if self.refusal is not None or run.unwanted or not self._wants_again(run, result):
             return None
+        retry = self.options.retry
         pause = pause_before(run.tries + 1)
-        last = result.attempt + self.options.retry.retries + 1 - run.tries
+        more = MOST_LOSSES + 1 - run.losses if run.was_displaced else retry.retries + 1 - run.tries + run.losses
+        last = result.attempt + max(more, 1)
         run.transcript.note(
             f"taskexp: index {result.index}, attempt {result.attempt} {result.describe()}; "
             f"attempt {result.attempt + 1} of at most {last} in {pause:.1f} s"
         )
         return pause
+
+    def _wants_again(self, run: Run, result: RunResult) -> bool:
+        if run.was_displaced:
+            return self.options.retry.repeats(run.losses)
+        return self.options.retry.wants(run.tries - run.losses, result, run.last_output)
 
     def _settle(self, run: Run, result: RunResult) -> None:
         """Publish a run's result; loop."""
@@ -373,7 +420,7 @@ class Sweep:
         halt = self.tally.settle(run, result)
         if result.status is not Status.succeeded and run.orders.check:
             self.failure = self.failure or RunFailed(result)
-            if self.options.max_workers > 1 and self._face == "sync" and not self.stopping:
+            if self.options.is_parallel and self._face == "sync" and not self.stopping:
                 self.stop()
         if halt is not None and not self.stopping:
             self._give_up(halt)
@@ -395,7 +442,12 @@ class Sweep:
 
     @property
     def _gives_up(self) -> bool:
-        return self._halted or self.recorder.error is not None
+        return self._halted or self.breakdown is not None
+
+    @property
+    def breakdown(self) -> JournalError | EngineError | None:
+        """Why nothing more could be run, or recorded; the loop raises it."""
+        return self.recorder.error or self._engine.failure
 
     def _give_up_recording(self, error: JournalError) -> None:
         """Start nothing more, since what came of it could not be recorded; loop, or whoever closes the journal."""

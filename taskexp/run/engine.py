@@ -1,11 +1,12 @@
 """Engine: the seam between the loop and whatever runs its commands."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from taskexp.plan.command import Command
 from taskexp.run.taps import StreamName
+from taskexp.words.errors import EngineError
 from taskexp.words.outcome import Ending
 
 
@@ -56,7 +57,37 @@ class Output(Protocol):
 
 
 class Engine(Protocol):
-    """Runs commands. All methods but `kill` belong to the event loop's thread."""
+    """Runs commands, here or elsewhere. What has no word of another thread belongs to the event loop's.
+
+    Wherever it runs them, a run has the environment of the process that starts it there, the variables of its command
+    and those of its attempt; it starts in the driver's folder unless the command names one; and it ends by its
+    limits, which are watched where it runs.
+    """
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What whoever starts the sweep should know; once it is open."""
+        ...
+
+    @property
+    def failure(self) -> EngineError | None:
+        """Why nothing can run any more, once that is so: what ran then was displaced."""
+        ...
+
+    def open(self, changed: Callable[[], object]) -> None:
+        """Get ready, which may take seconds; any thread but the event loop's, and again after `close`.
+
+        Args:
+            changed: called, from any thread, whenever `width` or `failure` may have changed.
+
+        Raises:
+            EngineError: it cannot be reached, or can never run what is asked for.
+        """
+        ...
+
+    def width(self, wanted: int | None) -> int:
+        """Say how many runs go on at once, at least 1, where so many are wanted; None is as many as it has room for."""
+        ...
 
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end. Never raises for what the run does; cancelling it stops the run."""
@@ -71,9 +102,9 @@ class Engine(Protocol):
         ...
 
     def destroy(self) -> None:
-        """Kill everything and wait until it is gone; for when the event loop is dead."""
+        """Kill everything and wait until it is gone; any thread, for when the event loop is dead."""
         ...
 
     def close(self) -> None:
-        """Give back what the engine holds; nothing runs any more."""
+        """Give back what the engine holds; any thread. Nothing runs any more; what runs after all opens it again."""
         ...

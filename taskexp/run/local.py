@@ -4,10 +4,12 @@ import asyncio
 import os
 import socket
 import tempfile
+from collections.abc import Callable
 from typing import IO
 
 from taskexp.plan.command import Command
 from taskexp.run.descendants import ProcessTable
+from taskexp.run.devices import usable_cpus
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.spawn import BusyError, Spawner, StartError
 from taskexp.run.supervision import Cause, Supervision
@@ -21,6 +23,9 @@ BUSY_PAUSE_SECONDS = 0.05
 class LocalEngine:
     """Runs commands as child processes on this machine."""
 
+    warnings = ()
+    failure = None
+
     def __init__(self) -> None:
         self._table = ProcessTable()
         self._spawner = Spawner()
@@ -31,6 +36,13 @@ class LocalEngine:
         """/dev/null, once a run reads it."""
         self._stdin_files: dict[str | bytes, IO[bytes]] = {}
         self._host = socket.gethostname()
+
+    def open(self, changed: Callable[[], object]) -> None:
+        """Nothing to get ready; see `Engine.open`."""
+
+    def width(self, wanted: int | None) -> int:
+        """As many as are wanted; None is as many as there are CPUs; see `Engine.width`."""
+        return wanted or usable_cpus()
 
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end; see `Engine.run`."""
@@ -94,6 +106,12 @@ class LocalEngine:
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""
         for supervision in list(self._supervisions.values()):
+            supervision.kill()
+
+    def strike(self, attempt: Attempt) -> None:
+        """Kill one run at once, without a grace: nobody waits for it any more."""
+        self.stop(attempt)
+        if supervision := self._supervisions.get(attempt):
             supervision.kill()
 
     def destroy(self) -> None:

@@ -43,7 +43,7 @@ _BEGIN = (
 _END = (
     "UPDATE attempt SET pid = ?, status = ?, returncode = ?, error = ?, start_time = ?, end_time = ?, duration = ?, "
     "max_rss_bytes = ?, max_rss_inherited = ?, user_seconds = ?, system_seconds = ?, leaked = ?, host = ?, slot = ?, "
-    "metrics = ? WHERE id = ?"
+    "metrics = ?, worker = ?, devices = coalesce(?, devices) WHERE id = ?"
 )
 
 
@@ -310,6 +310,8 @@ def _end(connection: "sqlite3.Connection", begun: Begun, result: RunResult, pid:
             result.host,
             result.slot,
             _ENCODE(result.metrics),
+            result.worker or None,
+            _ENCODE(result.devices) if result.worker else None,  # a worker gives devices of its own
             begun.row,
         ),
     )

@@ -107,4 +107,5 @@ def recorded_run(row: "sqlite3.Row", folder: Path) -> RecordedRun:
         env=json.loads(row["env"]),
         cwd=json.loads(row["cwd"]),
         pid=row["pid"],
+        worker=(row["worker"] if "worker" in row.keys() else None) or "",  # noqa: SIM118 - a journal of version 1 has none
     )
