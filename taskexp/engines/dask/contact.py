@@ -40,6 +40,11 @@ class Cluster:
     name: str
     is_ours: bool
 
+    @property
+    def address(self) -> str:
+        """The address of its scheduler."""
+        return _address_of(self.client)
+
 
 def reach(contact: object) -> Cluster:
     """Connect to a scheduler. Raises EngineError."""
@@ -64,9 +69,8 @@ def reach(contact: object) -> Cluster:
     return Cluster(client, where, is_ours=True)
 
 
-def warnings_about(cluster: Cluster) -> list[str]:
-    """Tell what whoever uses a cluster should know."""
-    address = _address_of(cluster.client)
+def warnings_about(address: str) -> list[str]:
+    """Tell what whoever uses a scheduler should know."""
     if not address.startswith("tcp://") or is_loopback(address):
         return []
     return [

@@ -91,7 +91,7 @@ class DaskEngine:
             if cluster.is_ours:
                 cluster.client.close()
             raise
-        self.warnings = warnings_about(cluster)
+        self.warnings = warnings_about(cluster.address)
         self._room = room(workers, self._resources)
         self._cluster = cluster
         self.failure = None
