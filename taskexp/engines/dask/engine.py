@@ -255,7 +255,7 @@ class DaskEngine:
                 case "ended":
                     flight.end(*facts)
                 case "lost":
-                    flight.lose()
+                    flight.lose_worker(*facts)
                 case _:
                     flight.refuse(Status.not_started, f"Dask could not bring it to a worker: {facts[0]}")
 

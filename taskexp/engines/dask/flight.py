@@ -68,10 +68,14 @@ class Flight:
         if not self.ending.done():
             self.ending.set_result(ending)
 
-    def lose(self, why: str = "") -> None:
-        """Learn that its worker, or the way there, is lost."""
-        where = f"the worker {self._worker} on {self._host}" if self._worker else "the worker that it was sent to"
-        self.end(Ending.displaced(why or f"{where} is lost", self._start_time, self._host, self._worker))
+    def lose_worker(self, worker: str, host: str) -> None:
+        """Learn that its worker is lost; this one, unless it has said itself where it began."""
+        self._worker, self._host = self._worker or worker, self._host or host
+        self.lose(f"the worker {self._worker} on {self._host} is lost")
+
+    def lose(self, why: str) -> None:
+        """Learn that the way to it is lost."""
+        self.end(Ending.displaced(why, self._start_time, self._host, self._worker))
 
     def refuse(self, status: Status, why: str) -> None:
         """Learn that it will not start."""

@@ -26,9 +26,13 @@ class Held:
 
     Args:
         is_given: whether a worker has it, or had it; else it was stopped before, and none will.
+        worker: the name of whom it was given to; others may have taken it over before it began.
+        host: where that is.
     """
 
     is_given: bool
+    worker: str = ""
+    host: str = ""
     consumed_bytes: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -126,15 +130,16 @@ class Ledger(SchedulerPlugin):
         held = self._held.get(key)
         match finish:
             case "processing" if held is None:
-                self._held[key] = Held(is_given=True)
+                given = self._scheduler.tasks[key].processing_on
+                self._held[key] = Held(is_given=True, worker=str(given.name), host=given.host)
             case "processing":
                 self._refuse(key)
             case "waiting" | "queued" | "no-worker" if held is not None and held.is_given:
-                self._tell(place[0], ("lost", place[1]))
+                self._tell(place[0], ("lost", place[1], held.worker, held.host))
             case "erred" if "exception_text" in facts:
                 self._tell(place[0], ("erred", place[1], str(facts["exception_text"])))
-            case "erred":  # nothing was raised: too many workers were lost with it
-                self._tell(place[0], ("lost", place[1]))
+            case "erred" if held is not None:  # nothing was raised: too many workers were lost with it
+                self._tell(place[0], ("lost", place[1], held.worker, held.host))
             case "forgotten" if held is not None:
                 del self._held[key]
                 held.changed.set()

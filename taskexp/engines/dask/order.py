@@ -6,7 +6,7 @@ list of tuples, each with the number of its attempt:
     ("started", number, time, pid, host, worker, devices)
     ("output", number, "stdout" or "stderr", bytes)
     ("ended", number, Ending)
-    ("lost", number)
+    ("lost", number, worker, host)
     ("erred", number, why)
     ("room", 0)
 """
