@@ -1,10 +1,13 @@
 """Clusters: a real Dask cluster on loopback for the tests of one session, started and stopped by pid."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -115,3 +118,142 @@ class DaskCluster:
         where = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
         log = self.folder / f"{kind}{self._number}.log"
         return Daemon([sys.executable, "-m", "dask", kind, *arguments, *where, *self._tls], log, **environ)
+
+
+class SlurmCluster:
+    """A real Slurm of two nodes on this machine, each of 4 CPUs and 2 GPUs that are none; needs root, and no systemd.
+
+    Args:
+        folder: where all of it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "slurm.conf"
+        self.nodes: dict[str, Daemon] = {}
+        for name in ("control", "n1", "n2"):
+            (folder / name).mkdir()
+        self._write_key()
+        self._write_config(*free_ports(4))
+        gate = folder / "munge.socket"
+        self._munge = Daemon(
+            [find_daemon("munged"), "--foreground", "--force", f"--socket={gate}", f"--key-file={folder / 'munge.key'}"]
+            + [f"--{name}-file={folder / f'munge.{name}'}" for name in ("pid", "log", "seed")],
+            folder / "munged.log",
+        )
+        eventually_true(gate.exists, "munged does not start")
+        self._control = self._start("slurmctld", "-D", "-c")
+        for name in ("n1", "n2"):
+            self.start_node(name)
+        eventually_true(lambda: self.says("sinfo", "-h", "-t", "idle", "-o", "%D") == "2", "the nodes are not ready")
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What Slurm's commands need to find it."""
+        return {"SLURM_CONF": str(self.config)}
+
+    def says(self, *command: str) -> str:
+        """Run one of Slurm's commands; returns what it prints."""
+        environ = {**os.environ, **self.environ}
+        return subprocess.run(
+            command, env=environ, capture_output=True, text=True, check=False, timeout=60
+        ).stdout.strip()
+
+    def allocate(self, *options: str) -> dict[str, str]:
+        """Get an allocation of both nodes; returns the variables that say so to a program inside."""
+        environ = {**os.environ, **self.environ}
+        command = ["salloc", "--no-shell", "-N2", "-n8", *options]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=60)
+        job = done.stderr.partition("job allocation ")[2].split()[0]
+        return {**self.environ, "SLURM_JOB_ID": job, "SLURM_JOBID": job}
+
+    def start_node(self, name: str) -> None:
+        """Start the daemon of a node."""
+        self.nodes[name] = self._start("slurmd", "-D", "-N", name)
+
+    def kill_node(self, name: str) -> None:
+        """Kill a node with all that runs on it, as a power cut would."""
+        steps = [pid for pid in processes() if f"[{name}" in (words := cmdline(pid)) or "slurmstepd: [" in words]
+        raise NotImplementedError(steps)
+
+    def stop(self) -> None:
+        """Cancel all jobs and stop everything."""
+        self.says("scancel", "--signal=KILL", "--user=root")
+        self.says("scancel", "--user=root")
+        with suppress(AssertionError):
+            eventually_true(lambda: not self.says("squeue", "-h"), "jobs are left", 6.0)
+        for each in (*self.nodes.values(), self._control, self._munge):
+            each.stop()
+
+    def _start(self, *command: str) -> Daemon:
+        log = self.folder / ("-".join(word.strip("-") for word in command) + ".log")
+        return Daemon([find_daemon(command[0]), *command[1:]], log, **self.environ)
+
+    def _write_key(self) -> None:
+        key = self.folder / "munge.key"
+        key.write_bytes(os.urandom(128))
+        key.chmod(0o400)
+
+    def _write_config(self, control: int, spare: int, *nodes: int) -> None:
+        host, at = os.uname().nodename.partition(".")[0], self.folder
+        for number in (0, 1):
+            os.mknod(at / f"gpu{number}", 0o20600, os.makedev(1, 3))
+        (at / "gres.conf").write_text(f"NodeName=n[1-2] Name=gpu File={at}/gpu[0-1]\n")
+        lines = "\n".join(
+            f"NodeName=n{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=2000 Gres=gpu:2"
+            for number, port in enumerate(nodes, 1)
+        )
+        self.config.write_text(
+            f"""
+ClusterName=tests
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmctldPort={control}
+SlurmdPort={spare}
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+AuthType=auth/munge
+AuthInfo=socket={at}/munge.socket
+CredType=cred/munge
+StateSaveLocation={at}/control
+SlurmctldPidFile={at}/control/pid
+SlurmdSpoolDir={at}/%n
+SlurmdPidFile={at}/%n/pid
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0
+MinJobAge=300
+KillWait=2
+SlurmdTimeout=10
+ReturnToService=2
+MpiDefault=none
+GresTypes=gpu
+{lines}
+PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+        )
+
+
+def find_daemon(name: str) -> str:
+    return shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin") or name
+
+
+def free_ports(number: int) -> list[int]:
+    """Find ports that nobody uses; they are not ours until somebody listens."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def eventually_true(holds: Callable[[], object], otherwise: str, seconds: float = READY_SECONDS) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.05)

@@ -1,16 +1,27 @@
 """How a command becomes a process: what it inherits, how it is found, and that every way to start one does the same."""
 
+import asyncio
 import os
 import signal
 import stat
 import sys
+import threading
+from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import run_script
 
 from taskexp import RunResult, Task
+from taskexp.plan.command import Command
 from taskexp.run import spawn, watch
+from taskexp.run.engine import Attempt, Limits
+from taskexp.run.local import LocalEngine
+from taskexp.run.output import RunOutput
+from taskexp.run.taps import StandardStream
+from taskexp.words.outcome import Ending
 
 QUIET = {"use_tqdm": False, "ostreams": []}
 
@@ -24,7 +35,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
     if request.param == "popen":
         monkeypatch.setattr(spawn, "HAS_PROC", False)
-        monkeypatch.setattr(os, "posix_spawn", refuse)
+        monkeypatch.setattr(spawn.PosixSpawn, "start", refuse)
     else:
         monkeypatch.setattr(spawn.subprocess, "Popen", refuse)
 
@@ -47,8 +58,8 @@ def test_a_program_has_its_three_streams_and_no_other_descriptor() -> None:
         os.close(writer)
 
 
-def test_a_descriptor_that_becomes_inheritable_later_is_not_inherited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spawn, "LOOK_SECONDS", 0.0)
+@pytest.mark.usefixtures("way")
+def test_a_descriptor_that_becomes_inheritable_later_is_not_inherited() -> None:
     reader, writer = os.pipe()
     try:
         loop = Task(["sh", "-c", "cd /proc/$$/fd && echo *"]).repeat(2).executable_loop(use_tqdm=False)
@@ -119,6 +130,80 @@ def test_the_environment_is_the_same_where_python_hides_its_dict(monkeypatch: py
     monkeypatch.undo()
     monkeypatch.setattr(spawn.os, "environ", dict(os.environ))  # has no dict behind it
     assert spawn.driver_environ() == expected
+
+
+@pytest.mark.usefixtures("way")
+def test_a_program_starts_in_its_folder_and_its_relative_path_begins_there(tmp_path: Path) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder / "bin").mkdir(parents=True)
+        program = tmp_path / folder / "bin" / "my-tool"
+        program.write_text(f"#!/bin/sh\necho {folder}; pwd\n")
+        program.chmod(0o755)
+    assert output_of(Task("bin/my-tool", cwd=tmp_path / "there")) == ["there", str(tmp_path / "there")]
+
+
+def test_a_relative_folder_in_path_begins_where_the_run_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder / "bin").mkdir(parents=True)
+        program = tmp_path / folder / "bin" / "my-tool"
+        program.write_text(f"#!/bin/sh\necho {folder}\n")
+        program.chmod(0o755)
+    monkeypatch.chdir(tmp_path / "here")
+    assert output_of(Task("my-tool", cwd=tmp_path / "there", env={"PATH": f"bin:{os.environ['PATH']}"})) == ["there"]
+
+
+@pytest.mark.usefixtures("way")
+def test_runs_beside_each_other_get_their_own_pipes_and_what_they_print_is_whole() -> None:
+    task = Task(["sh", "-c", 'echo "$0"; echo "$0" >&2; cd /proc/$$/fd && echo *']).arg(None, range(60))
+    seen: dict[int, list[tuple[str, str]]] = {index: [] for index in range(60)}
+
+    def keep(index: int, line: str, stream: StandardStream, _: datetime) -> None:
+        seen[index].append((stream.name, line))
+
+    for exe in task.executable_loop(use_tqdm=False, max_workers=6):
+        exe.execute(ostreams=[], on_verbose=partial(keep, exe.index))
+    for index, lines in seen.items():
+        assert [line for stream, line in lines if stream == "stderr"] == [f"{index}\n"]
+        assert [line for stream, line in lines if stream == "stdout"] == [f"{index}\n", "0 1 2 3\n"]
+
+
+@pytest.mark.parametrize("end", ["stop", "kill", "destroy", "cancel"])
+def test_a_run_that_is_ended_while_it_is_being_started_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    began, let_go = threading.Event(), threading.Event()
+    start = spawn.PosixSpawn.start
+    pids: list[int] = []
+
+    def start_and_wait(posix_spawn: spawn.PosixSpawn, *arguments: Any) -> int:
+        pids.append(start(posix_spawn, *arguments))
+        began.set()
+        assert let_go.wait(30)
+        return pids[-1]
+
+    async def two_runs() -> Ending:
+        engine, output, limits = LocalEngine(), RunOutput(), Limits(grace=30)
+        beside = Attempt(Command(("sleep", "1000")), limits)
+        first = asyncio.create_task(engine.run(beside, output))
+        await asyncio.sleep(0)
+        monkeypatch.setattr(spawn.PosixSpawn, "start", start_and_wait)
+        attempt = Attempt(Command(("sleep", "1000")), limits)
+        second = asyncio.create_task(engine.run(attempt, output))
+        assert await asyncio.to_thread(began.wait, 30)
+        if end == "destroy":  # waits for what is being started
+            threading.Timer(0.1, let_go.set).start()
+        ends = {"stop": lambda: engine.stop(attempt), "cancel": second.cancel}
+        (ends[end] if end in ends else getattr(engine, end))()
+        let_go.set()
+        ending = await second
+        engine.stop(beside)
+        await first
+        engine.close()
+        return ending
+
+    ending = asyncio.run(two_runs())
+    assert ending.status == ("failed" if end == "kill" else "interrupted")
+    assert not Path(f"/proc/{pids[0]}").exists()
 
 
 def test_a_driver_whose_standard_streams_are_closed_starts_runs(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ class Attempt:
         environ: variables that this attempt has beside those of the command: its slot's and its number.
         cpus: the CPUs it is pinned to; None is wherever the driver may run.
         on_start: told the number of the process once it runs.
+        ask_to_end: asks the program to end where a SIGTERM to the process here would not; False is that it cannot.
     """
 
     command: Command
@@ -42,6 +43,7 @@ class Attempt:
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     cpus: frozenset[int] | None = None
     on_start: Callable[[int], object] | None = None
+    ask_to_end: Callable[[], bool] | None = None
 
 
 class Output(Protocol):

@@ -1,28 +1,21 @@
 """Spawn: a command becomes a process, in a session of its own. Nothing else in TaskExp starts one.
 
-There are two ways. `posix_spawn` costs the driver half the CPU time of `subprocess.Popen` (47 against 111 us here), and
-is taken where it can do all that is asked for. Popen does the rest: a folder to start in, a system without a `setsid`
-in `posix_spawn`, and every error, so that each is told in the same words.
+There are two ways. The C library's `posix_spawn` costs the driver half the CPU time of `subprocess.Popen`, and the
+driver goes on while it waits. Popen does the rest: where `posix_spawn` can do less, and every error, so that each is
+told in the same words.
 """
 
 import errno
 import os
-import signal
 import subprocess
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from taskexp.plan.command import Command
 from taskexp.run.descendants import HAS_PROC
 from taskexp.run.diagnosis import why_not_started
-
-LOOK_SECONDS = 0.1
-"""How long it is believed which descriptors of the driver a program would inherit."""
-
-_PIPE_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
-"""What Python ignores and a program does not, as `restore_signals` of Popen has it."""
+from taskexp.run.posix_spawn import PosixSpawn
 
 
 class StartError(Exception):
@@ -50,13 +43,11 @@ class Spawned:
 
 
 class Spawner:
-    """Starts commands."""
+    """Starts commands, from any thread."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[bytes, bytes | None], bytes | None] = {}
-        self._inheritable: Sequence[int] = ()
-        self._looked_at = float("-inf")
-        self._has_posix_spawn = HAS_PROC and hasattr(os, "posix_spawn")
+        self._found: dict[tuple[bytes, bytes | None], bytes] = {}
+        self._posix_spawn = _posix_spawn()
 
     def spawn(self, command: Command, env: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> Spawned:
         """Start a command with a whole environment.
@@ -64,51 +55,52 @@ class Spawner:
         Raises:
             StartError: the system could not start it.
         """
-        if self._has_posix_spawn and command.cwd is None and min(stdin, stdout, stderr) > 2:
+        if self._posix_spawn is not None and min(stdin, stdout, stderr) > 2:
             try:
-                return self._by_posix_spawn(command, env, stdin, stdout, stderr)
-            except (OSError, ValueError):
+                pid = self._by_posix_spawn(self._posix_spawn, command, env, (stdin, stdout, stderr))
+            except OSError:
                 pass  # Popen meets the same and says it; or it can do it
-            except NotImplementedError:  # no setsid in this system's
-                self._has_posix_spawn = False
+            else:
+                return Spawned(pid, idle_faults=2)  # it has a stack: one fault, seen in 690 of 690 that were struck
         return _by_popen(command, env, stdin, stdout, stderr)
 
     def _by_posix_spawn(
-        self, command: Command, env: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int
-    ) -> Spawned:
-        program = self._find(os.fsencode(command.argv[0]), env.get(b"PATH"))
+        self, posix_spawn: PosixSpawn, command: Command, env: Mapping[bytes, bytes], streams: tuple[int, int, int]
+    ) -> int:
+        argv = [os.fsencode(word) for word in command.argv]
+        program = self._find(argv[0], env.get(b"PATH"))
         if program is None:
             raise FileNotFoundError(errno.ENOENT, "no such program")
-        actions = [(os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate((stdin, stdout, stderr))]
-        closing = [(os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in self._inherited()]
-        pid = os.posix_spawn(
-            program, command.argv, env, file_actions=[*actions, *closing], setsid=True, setsigdef=_PIPE_SIGNALS
-        )
-        return Spawned(pid, idle_faults=2)  # it has a stack of its own: one fault, seen in 690 of 690 that were struck
+        variables = [b"%b=%b" % variable for variable in env.items()]
+        folder = None if command.cwd is None else os.fsencode(command.cwd)
+        return posix_spawn.start(program, argv, variables, streams, folder)
 
     def _find(self, program: bytes, path: bytes | None) -> bytes | None:
-        """Find a program in a PATH; None if it is not there. What is found is remembered while it can be started."""
+        """Find a program in a PATH; None if it is not there. What is found is remembered while it can be started.
+
+        None, too, if that depends on the folder that it is looked for in: a PATH may have relative ones.
+        """
         if b"/" in program:
             return program
         found = self._found.get((program, path))
-        if found is None or not os.access(found, os.X_OK):
-            folders = os.fsencode(os.defpath) if path is None else path
-            candidates = (os.path.join(folder, program) for folder in folders.split(b":"))
-            found = next((each for each in candidates if os.access(each, os.X_OK) and os.path.isfile(each)), None)
-            self._found[program, path] = found
-        return found
+        if found is not None and os.access(found, os.X_OK):
+            return found
+        for folder in (os.fsencode(os.defpath) if path is None else path).split(b":"):
+            candidate = os.path.join(folder, program)
+            if not os.path.isabs(candidate):
+                return None
+            if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+                self._found[program, path] = candidate
+                return candidate
+        return None
 
-    def _inherited(self) -> Sequence[int]:
-        """List the driver's descriptors that a program must not have: those that somebody made inheritable.
 
-        Python's own are not, so there is something only where the driver's parent left it some (`9>&1`, a job server)
-        or a library opened it so. To look each time would cost more than the way by `posix_spawn` gains.
-        """
-        if time.monotonic() - self._looked_at >= LOOK_SECONDS:
-            self._looked_at = time.monotonic()
-            numbers = (int(name) for name in os.listdir("/proc/self/fd"))
-            self._inheritable = [number for number in numbers if number > 2 and _is_inheritable(number)]
-        return self._inheritable
+def _posix_spawn() -> PosixSpawn | None:
+    """Return the C library's; None where it cannot do all that is asked for."""
+    try:
+        return PosixSpawn() if HAS_PROC else None
+    except (OSError, AttributeError):
+        return None
 
 
 def driver_environ() -> dict[bytes, bytes]:
@@ -143,10 +135,3 @@ def _by_popen(command: Command, env: Mapping[bytes, bytes], stdin: int, stdout: 
         raise StartError(f"could not start {command.argv[0]!r}: {error}") from error
     popen.returncode = 0  # it is waited for elsewhere; Popen would do so, too, when it is dropped, and warn
     return Spawned(popen.pid, idle_faults=0)
-
-
-def _is_inheritable(descriptor: int) -> bool:
-    try:
-        return os.get_inheritable(descriptor)
-    except OSError:  # closed meanwhile: the one that the folder was read with
-        return False

@@ -7,12 +7,13 @@ seen, what is in the pipes is read within a bound, the child is reaped, what it 
 import asyncio
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
@@ -61,45 +62,70 @@ class Supervision:
         self._timers: list[asyncio.TimerHandle] = []
         self._pipes: dict[StreamName, Pipe] = {}
         self._start_time = datetime.now().astimezone()
-        self._started = self._ended = time.monotonic()
-        self._last_output = self._started
+        self._started = self._ended = self._last_output = time.monotonic()
+        self._ends: list[int] = []
+        """Both ends of both pipes, while the child is being started: two for its stdout, two for its stderr."""
         self._child: Child | None = None
+        self._spawning = threading.Lock()
+        self._killed = False
         self._unwatch: Callable[[], None] | None = None
         self._read_all: asyncio.Future[None] | None = None
         """Done once both pipes have come to their end, if anybody waits for that."""
 
     # ---- start
 
-    def start(self, spawner: Spawner, table: ProcessTable, stdin: int) -> None:
-        """Start the child. Raises StartError."""
-        ends: list[int] = []
-        try:
-            ends += os.pipe()
-            ends += os.pipe()
-            command, environ = self._attempt.command, driver_environ()
-            for overlay in (command.env, self._attempt.environ):
-                environ.update((os.fsencode(name), os.fsencode(value)) for name, value in overlay.items())
-            with pinned(self._attempt.cpus):
-                self._child = Child(command, spawner, environ, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table)
-        except OSError as error:
-            _close_all(ends)
-            raise StartError(f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}") from error
-        except BaseException:
-            _close_all(ends)
-            raise
-        _close_all([ends[1], ends[3]])
-        if self._attempt.on_start is not None:
-            self._attempt.on_start(self._child.pid)
-        self._pipes = {
-            "stdout": Pipe("stdout", ends[0], self._watch, self),
-            "stderr": Pipe("stderr", ends[2], self._watch, self),
-        }
+    def spawn(self, spawner: Spawner, table: ProcessTable, stdin: int) -> None:
+        """Start the child unless the run has come to its end before; any thread, and it may take a while.
+
+        Raises:
+            StartError: the system could not start it.
+        """
+        with self._spawning:
+            if self._cause.done() or self._killed:
+                return
+            self._start_time = datetime.now().astimezone()
+            self._started = time.monotonic()
+            try:
+                self._ends += os.pipe()
+                self._ends += os.pipe()
+                self._child = self._start_child(spawner, table, stdin)
+            except BaseException as error:
+                self._close_ends()
+                if isinstance(error, OSError):
+                    program = self._attempt.command.argv[0]
+                    raise StartError(f"could not start {program!r}: {error.strerror}") from error
+                raise
+        if self._killed:  # while it was being started
+            self.kill()
+
+    def _start_child(self, spawner: Spawner, table: ProcessTable, stdin: int) -> Child:
+        command, environ = self._attempt.command, driver_environ()
+        for overlay in (command.env, self._attempt.environ):
+            environ.update((os.fsencode(name), os.fsencode(value)) for name, value in overlay.items())
+        with pinned(self._attempt.cpus):
+            ends = self._ends
+            return Child(command, spawner, environ, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table)
+
+    def _close_ends(self) -> None:
+        while self._ends:
+            os.close(self._ends.pop())
 
     # ---- the run
 
-    async def supervise(self) -> Ending:
-        """See the run to its end."""
-        child = self._living_child
+    async def supervise(self) -> Ending | None:
+        """See the run to its end; None if it came to its end before it was started, or was destroyed."""
+        child = self._child
+        if child is None or not self._ends:
+            return None
+        stdout, stdout_of_child, stderr, stderr_of_child = self._ends
+        self._ends = [stdout_of_child, stderr_of_child]
+        self._pipes = {
+            "stdout": Pipe("stdout", stdout, self._watch, self),
+            "stderr": Pipe("stderr", stderr, self._watch, self),
+        }
+        self._close_ends()
+        if self._attempt.on_start is not None:
+            self._attempt.on_start(child.pid)
         self._unwatch = child.watch_exit(self._watch, self._saw_exit)
         self._arm()
         for pipe in self._pipes.values():
@@ -112,7 +138,7 @@ class Supervision:
         if cause is Cause.EXITED and self._has_read_all and not self._leaves_any_behind(child):
             self._disarm()
             return self._ending(child, cause, leaked=False, unkillable=False)
-        return await _finish(self._conclude(child, cause))
+        return await finish(self._conclude(child, cause))
 
     @property
     def _has_read_all(self) -> bool:
@@ -126,7 +152,7 @@ class Supervision:
         """Begin the end; the first cause stands, and an exit that was not noticed yet comes first."""
         if self._cause.done():
             return
-        if cause is not Cause.EXITED and self._living_child.has_exited():
+        if cause is not Cause.EXITED and self._child is not None and self._child.has_exited():
             cause = Cause.EXITED
         self._cause.set_result(cause)
 
@@ -190,7 +216,9 @@ class Supervision:
 
     async def _stop_tree(self, child: Child) -> bool:
         """TERM, a grace, KILL; a stopped process gets CONT to hear the TERM. Returns whether all are gone."""
-        child.signal_tree(signal.SIGTERM, signal.SIGCONT)
+        asked = self._attempt.ask_to_end is not None and self._attempt.ask_to_end()
+        if not asked:
+            child.signal_tree(signal.SIGTERM, signal.SIGCONT)
         if await self._gone(child, self._attempt.limits.grace):
             return True
         deadline = self._loop.time() + KILL_PATIENCE_SECONDS
@@ -261,12 +289,16 @@ class Supervision:
         return True
 
     def kill(self) -> None:
-        """Kill what has not come to its end."""
+        """Kill what has not come to its end, or is being started."""
+        self._killed = True
         if self._child is not None and self._child.reaped is None:
             self._child.signal_tree(signal.SIGKILL)
 
     def destroy(self) -> None:
         """Kill and reap at once what has not come to its end; nothing to do after `supervise`."""
+        self._killed = True
+        with self._spawning:  # a start that is under way is waited for: then there is a child, or never will be
+            pass
         if self._unwatch is not None:
             with suppress(RuntimeError):  # the loop may be closed already
                 self._unwatch()
@@ -274,14 +306,9 @@ class Supervision:
             self._child.destroy()
         for pipe in self._pipes.values():
             pipe.close()
+        self._close_ends()
 
     # ---- the record
-
-    @property
-    def _living_child(self) -> Child:
-        if self._child is None:
-            raise AssertionError("supervised before it was started")
-        return self._child
 
     @property
     def never_ran(self) -> bool:
@@ -328,7 +355,7 @@ class Supervision:
                 return (Status.succeeded if returncode == 0 else Status.failed), None
 
 
-async def _finish(work: Coroutine[Any, Any, T]) -> T:
+async def finish(work: Awaitable[T]) -> T:
     """Wait for work that must come to its end, whatever is cancelled meanwhile; the work bounds itself."""
     task = asyncio.ensure_future(work)
     while True:
@@ -337,8 +364,3 @@ async def _finish(work: Coroutine[Any, Any, T]) -> T:
         except asyncio.CancelledError:
             if task.done():
                 raise
-
-
-def _close_all(descriptors: list[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
