@@ -147,6 +147,11 @@ class SlurmCluster:
             self.start_node(name)
         eventually_true(lambda: self.says("sinfo", "-h", "-t", "idle", "-o", "%D") == "2", "the nodes are not ready")
 
+    @staticmethod
+    def is_installed() -> bool:
+        """Whether its daemons are here."""
+        return all(map(os.path.isabs, map(find_daemon, ("munged", "slurmctld", "slurmd"))))
+
     @property
     def environ(self) -> dict[str, str]:
         """What Slurm's commands need to find it."""
@@ -172,9 +177,14 @@ class SlurmCluster:
         self.nodes[name] = self._start("slurmd", "-D", "-N", name)
 
     def kill_node(self, name: str) -> None:
-        """Kill a node with all that runs on it, as a power cut would."""
-        steps = [pid for pid in processes() if f"[{name}" in (words := cmdline(pid)) or "slurmstepd: [" in words]
-        raise NotImplementedError(steps)
+        """Kill a node with all that runs on it, as a power cut would; the controller is told at once, not in a minute."""
+        self.nodes[name].stop(signal.SIGKILL)
+        steps = [pid for pid in daemons("slurmstepd") if environ_of(pid).get("SLURM_CONF") == str(self.config)]
+        for pid in {each for step in steps for each in (step, *descendants(step))}:
+            if environ_of(pid).get("SLURMD_NODENAME", name) == name:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.says("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=killed")
 
     def stop(self) -> None:
         """Cancel all jobs and stop everything."""
@@ -257,3 +267,29 @@ def eventually_true(holds: Callable[[], object], otherwise: str, seconds: float 
     while not holds():
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.05)
+
+
+def daemons(name: str) -> list[int]:
+    """List the processes whose title begins with a name."""
+    return [
+        int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _read(pid, "cmdline").startswith(name.encode())
+    ]
+
+
+def descendants(pid: int) -> list[int]:
+    """List the children of a process, and theirs."""
+    children = [int(each) for each in _read(str(pid), f"task/{pid}/children").split()]
+    return [*children, *(each for child in children for each in descendants(child))]
+
+
+def environ_of(pid: int) -> dict[str, str]:
+    """Read the variables of a process."""
+    words = (word.partition("=") for word in os.fsdecode(_read(str(pid), "environ")).split("\0"))
+    return {name: value for name, _, value in words}
+
+
+def _read(pid: str, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:  # it has just ended
+        return b""

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from clusters import DaskCluster, skip_without
+from clusters import DaskCluster, SlurmCluster, skip_without
 from hypothesis import settings
 
 settings.register_profile("suite", max_examples=50, deadline=None)
@@ -46,6 +47,20 @@ def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskClust
     if find_spec("distributed") is None:
         skip_without("dask", "pip install 'taskexp[dask]'")
     cluster = DaskCluster(tmp_path_factory.mktemp("dask"))
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """A Slurm of two nodes; who harms it has one of his own."""
+    if shutil.which("sbatch") is None or not SlurmCluster.is_installed():
+        skip_without("slurm", "apt-get install slurm-wlm munge")
+    if os.geteuid() != 0:
+        skip_without("slurm", "its daemons want to be started by root")
+    cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
     try:
         yield cluster
     finally:

@@ -112,10 +112,13 @@ class StepEngine:
                 why = f"could not start {program!r}: there is no such program (on {host})"
                 return Ending.unstarted(Status.not_started, why, host, worker)
         code = returncode_of(words.said)
+        error = ending.error
+        if error is not None:  # the local engine speaks of its srun
+            error = re.sub(r"^srun\b", program, error).replace("could not start 'srun'", f"could not start {program!r}")
         return replace(
             ending,
             returncode=ending.returncode if code is None else code,
-            error=None if ending.error is None else re.sub(r"^srun\b", program, ending.error),
+            error=error,
             host=host,
             worker=worker,
             devices={GPUS: place.gpus} if place is not None and self._resources.get("GPU") else {},
