@@ -324,11 +324,11 @@ def _options(
     """Check what is said to a loop."""
     environs = checked_slots(slots, route.points.variables)
     retry, until = checked_retry(retries, retry_on, on_lost), checked_halt(halt)
-    make_engine = engine_maker(engine, resources, slot_variables=environs[0] if environs else ())
     if rerun is not None and journal is None:
         raise ArgumentValueError("rerun without a journal has no effect; give journal='build/sweep'")
     again = checked_rerun(rerun)
     folder = checked_folder(journal)
+    make_engine = engine_maker(engine, resources, environs[0] if environs else (), folder)
     secrets = {value for environ in environs for name, value in environ.items() if name in Secrets()}
     hidden = frozenset(secrets | route.points.secret_values) if journal is not None else frozenset[str]()
     return LoopOptions(

@@ -81,7 +81,7 @@ OWNERS = {
 
 # Methods of any object that do what an owner does.
 OWNED_METHODS = {
-    "add_signal_handler": ("taskexp.run.interrupt",),
+    "add_signal_handler": ("taskexp.run.interrupt", "taskexp.engines.slurm.shim"),  # a program of its own
     "subprocess_exec": ("taskexp.run.process",),
     "subprocess_shell": ("taskexp.run.process",),
 }

@@ -11,12 +11,15 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from taskexp.engines.address import Address, Tls
+from taskexp.engines.slurm.depot import FOLDER, kept_runs
 from taskexp.run.devices import CPUS, GPUS
 from taskexp.run.engine import Engine
 from taskexp.run.local import LocalEngine
+from taskexp.words.counting import counted
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError, MissingExtraError
 
 EngineLike: TypeAlias = object
@@ -31,7 +34,7 @@ _SCHEMES = ("dask://", "tcp://", "tls://")
 
 
 def engine_maker(
-    engine: object, resources: object = None, slot_variables: Collection[str] = ()
+    engine: object, resources: object = None, slot_variables: Collection[str] = (), journal: Path | None = None
 ) -> Callable[[], Engine]:
     """Check what is said of an engine; returns what makes it.
 
@@ -39,12 +42,19 @@ def engine_maker(
         engine: see `EngineLike`.
         resources: what each run takes of its worker; None is nothing.
         slot_variables: the variables that the loop's own slots have.
+        journal: the folder of the journal, None if there is none.
 
     Raises:
         ArgumentTypeError, ArgumentValueError: there is no such engine, or it cannot do so.
         MissingExtraError: it needs a library that is not installed.
     """
     wanted = _checked_resources(resources)
+    is_detached = isinstance(engine, str) and engine.split(" ")[0] == "sbatch"
+    if journal is not None and not is_detached and (kept := kept_runs(journal)):
+        raise ArgumentValueError(
+            f"engine={engine!r}: {counted(len(kept), 'run')} of {journal} may still run with Slurm; go on with "
+            f"engine='sbatch', or cancel the jobs taskexp-* that are listed in {journal / FOLDER} and remove it"
+        )
     if engine == "local":
         if wanted:
             raise ArgumentValueError(
@@ -56,7 +66,7 @@ def engine_maker(
             f"slots: {devices[0]} names devices of this machine, and engine={engine!r} runs on others; "
             "give resources={'GPU': 1} or {'CPU': 1}"
         )
-    return _slurm_maker(engine, wanted) or _dask_maker(engine, wanted)
+    return _slurm_maker(engine, wanted, journal) or _dask_maker(engine, wanted)
 
 
 def with_tls(engine: object, tls: Tls) -> Address:
@@ -66,7 +76,7 @@ def with_tls(engine: object, tls: Tls) -> Address:
     raise ArgumentValueError(f"tls_ca_file: certificates are for dask://HOST:PORT, not for engine={engine!r}")
 
 
-def _slurm_maker(engine: object, resources: Mapping[str, float]) -> Callable[[], Engine] | None:
+def _slurm_maker(engine: object, resources: Mapping[str, float], journal: Path | None) -> Callable[[], Engine] | None:
     if not isinstance(engine, str):
         return None
     try:
@@ -77,6 +87,10 @@ def _slurm_maker(engine: object, resources: Mapping[str, float]) -> Callable[[],
         from taskexp.engines.slurm.step import StepEngine
 
         return partial(StepEngine, tuple(options), resources)
+    if word == "sbatch":
+        from taskexp.engines.slurm.array import ArrayEngine
+
+        return partial(ArrayEngine, tuple(options), resources, journal)
     return None
 
 

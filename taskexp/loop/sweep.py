@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, TypeAlias
 
-from taskexp.loop.arrival import arrival_aside, arrival_of
 from taskexp.loop.course import Course
 from taskexp.loop.halt import Halt
 from taskexp.loop.narration import Narration
@@ -29,6 +28,7 @@ from taskexp.loop.slots import Slots
 from taskexp.loop.tally import Tally
 from taskexp.loop.turnstile import Turnstile
 from taskexp.plan.route import Route
+from taskexp.run.arrival import arrival_aside, arrival_of
 from taskexp.run.engine import Engine
 from taskexp.run.interrupt import Interrupt, Phase, interruption, redeliver
 from taskexp.run.strand import Strand, ThreadPool

@@ -35,6 +35,7 @@ class Attempt:
         environ: variables that this attempt has beside those of the command: its slot's and its number.
         cpus: the CPUs it is pinned to; None is wherever the driver may run.
         on_start: told the number of the process once it runs.
+        identify: tells what it is known by, whichever driver asks: the same for the same attempt of the same run.
         ask_to_end: asks the program to end where a SIGTERM to the process here would not; False is that it cannot.
     """
 
@@ -43,7 +44,13 @@ class Attempt:
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     cpus: frozenset[int] | None = None
     on_start: Callable[[int], object] | None = None
+    identify: Callable[[], str] | None = None
     ask_to_end: Callable[[], bool] | None = None
+
+
+def run_name(fingerprint: bytes, attempt: int) -> str:
+    """Name an attempt of a run."""
+    return f"{fingerprint.hex()[:16]}-{attempt}"
 
 
 class Output(Protocol):
@@ -97,6 +104,10 @@ class Engine(Protocol):
 
     def stop(self, attempt: Attempt) -> None:
         """End a run gracefully: its `run` returns soon, with the status `interrupted`."""
+        ...
+
+    def forget(self, attempt: Attempt) -> None:
+        """Learn that the end of a run is recorded: nobody will ask for it again."""
         ...
 
     def kill(self) -> None:

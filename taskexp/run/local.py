@@ -131,6 +131,9 @@ class LocalEngine:
         if supervision := self._supervisions.get(attempt):
             supervision.end(Cause.STOPPED)
 
+    def forget(self, attempt: Attempt) -> None:
+        """Nothing is kept of a run; see `Engine.forget`."""
+
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""
         self._wanted.clear()

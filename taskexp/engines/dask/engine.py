@@ -5,15 +5,12 @@ comes from there is carried over to the loop's, a batch at a time.
 """
 
 import asyncio
-import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future as ThreadFuture
 from contextlib import suppress
-from dataclasses import replace
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from taskexp.engines.dask.contact import Cluster, check_room, fit_out, reach, room, warnings_about
@@ -21,7 +18,7 @@ from taskexp.engines.dask.flight import Flight
 from taskexp.engines.dask.order import PREFIX, Order, Word, unpack
 from taskexp.engines.dask.outpost import STOPPED, perform
 from taskexp.engines.dask.shapes import Task
-from taskexp.plan.command import Command
+from taskexp.engines.place import from_here
 from taskexp.run.engine import Attempt, Output
 from taskexp.words.errors import EngineError
 from taskexp.words.outcome import Ending, Status
@@ -146,7 +143,7 @@ class DaskEngine:
         if self._cluster is None:  # a run after the end of the loop
             await asyncio.get_running_loop().run_in_executor(None, self.open, self._changed)
         gpus = int(self._resources.get("GPU", 0))
-        command = _from_here(attempt.command)
+        command = from_here(attempt.command)
         order = Order(self._topic, next(self._numbers), command, attempt.limits, attempt.environ, gpus)
         flight = self._flights[order.number] = Flight(order, attempt, output, self._consume)
         if not self._outbox:
@@ -197,6 +194,9 @@ class DaskEngine:
             return  # the scheduler is gone: whoever looks for it will say so
         if done.result() == [False]:
             flight.refuse(Status.interrupted, STOPPED)
+
+    def forget(self, attempt: Attempt) -> None:
+        """Nothing is kept of a run; see `Engine.forget`."""
 
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""
@@ -280,14 +280,6 @@ class DaskEngine:
     def _spawn(self, work: Any) -> "ThreadFuture[Any]":
         """Have something done in the client's thread."""
         return asyncio.run_coroutine_threadsafe(work, self._living_cluster.client.loop.asyncio_loop)
-
-
-def _from_here(command: Command) -> Command:
-    """Make what a command means by a folder mean the same elsewhere."""
-    stdin = command.stdin
-    if isinstance(stdin, os.PathLike):
-        stdin = Path(os.path.abspath(stdin))
-    return replace(command, cwd=os.path.abspath(command.cwd or os.curdir), stdin=stdin)
 
 
 def _carry(loop: asyncio.AbstractEventLoop, act: Callable[..., object], *arguments: object) -> None:

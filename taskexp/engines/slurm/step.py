@@ -152,6 +152,9 @@ class StepEngine:
         if (step := self._steps.get(attempt)) is not None:
             self._local.stop(step)
 
+    def forget(self, attempt: Attempt) -> None:
+        """Nothing is kept of a run; see `Engine.forget`."""
+
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""
         self._local.kill()

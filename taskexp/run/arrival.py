@@ -6,8 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 
-from taskexp.loop.turnstile import SIGNAL_POLL_SECONDS
 from taskexp.run.strand import THREAD_PREFIX
+
+SIGNAL_POLL_SECONDS = 0.1
+"""How long the main thread may stay deaf to a signal."""
 
 
 def arrival_of(work: Callable[[], None]) -> None:
