@@ -177,7 +177,7 @@ class SlurmCluster:
         self.nodes[name] = self._start("slurmd", "-D", "-N", name)
 
     def kill_node(self, name: str) -> None:
-        """Kill a node with all that runs on it, as a power cut would; the controller is told at once, not in a minute."""
+        """Kill a node with all that runs on it, as a power cut would; the controller is told, and need not find out."""
         self.nodes[name].stop(signal.SIGKILL)
         steps = [pid for pid in daemons("slurmstepd") if environ_of(pid).get("SLURM_CONF") == str(self.config)]
         for pid in {each for step in steps for each in (step, *descendants(step))}:

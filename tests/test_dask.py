@@ -28,7 +28,7 @@ echo "done $TASKEXP_INDEX"
 
 
 @pytest.fixture(scope="module")
-def fragile(dask_cluster, tmp_path_factory):
+def fragile(dask_cluster, tmp_path_factory):  # noqa: ARG001 - which skips where there is no Dask
     """A cluster for those who kill."""
     cluster = DaskCluster(tmp_path_factory.mktemp("fragile"))
     try:
@@ -167,7 +167,7 @@ def test_no_two_runs_of_a_worker_have_the_same_gpu(dask_cluster, tmp_path):
 @pytest.mark.parametrize("resources", [{"GPU": 3}, {"TPU": 1}, {"GPU": 1, "TPU": 1}])
 def test_what_no_worker_can_give_is_refused_before_anything_starts(dask_cluster, resources, tmp_path):
     task = Task(["sh", "-c", 'touch "$0"', str(tmp_path / "file")])
-    with pytest.raises(EngineError, match="no worker at .* can give a run .*=.*GPU=2"):
+    with pytest.raises(EngineError, match=r"no worker at .* can give a run .*=.*GPU=2"):
         task.run(engine=dask_cluster.engine, resources=resources, journal=tmp_path / "j")
     assert list(tmp_path.iterdir()) == []
 
@@ -271,7 +271,8 @@ def test_certificates_let_in_who_has_them_and_nobody_else(dask_cluster, tmp_path
         cluster.stop()
 
 
-def test_other_versions_are_told(dask_cluster, tmp_path):
+@pytest.mark.usefixtures("dask_cluster")
+def test_other_versions_are_told(tmp_path):
     shutil.copytree(ROOT / "taskexp", tmp_path / "other" / "taskexp", ignore=shutil.ignore_patterns("__pycache__"))
     version = tmp_path / "other" / "taskexp" / "words" / "version.py"
     version.write_text('"""Version."""\n\n__version__ = "0.0.0.other"\n')

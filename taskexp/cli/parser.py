@@ -16,6 +16,7 @@ COMMANDS = {
     "show": "say all that is known of a run",
     "logs": "write what a run has printed",
     "results": "write the results of a sweep as a table",
+    "recipe": "write a batch script that starts Dask workers in a job of Slurm",
     "completion": "write the completion of this command line for a shell",
 }
 
@@ -88,6 +89,10 @@ def _load(name: str) -> ModuleType:
             import taskexp.cli.look.results as results
 
             return results
+        case "recipe":
+            import taskexp.cli.recipe as recipe
+
+            return recipe
         case _:
             import taskexp.cli.completion as completion
 

@@ -199,6 +199,23 @@ class CompletedRuns(Loop):
         self._check = execute.check
         self._feeding = False
 
+    def hand_over(self) -> bool:
+        """Have all points begun, and wait until the engine goes on with them alone when this program ends.
+
+        Returns:
+            Whether it does; False if the loop was stopped, or ended, before.
+        """
+        sweep = self._sweep
+        self._begin_feeding()
+        sweep.turnstile.wait(lambda: sweep.stopping or (sweep.exhausted and (not sweep.load or sweep.holds_alone)))
+        return not sweep.stopping and sweep.breakdown is None and sweep.load > 0
+
+    def _begin_feeding(self) -> None:
+        if not self._sweep.finished and not self._feeding:
+            self._facade.begin()
+            self._feeding = True
+            self._facade.post(self._feeder.start)
+
     def recorded_results(self) -> list[RunResult]:
         """Read the results of the runs that a journal knew, so that they did not run again; after the loop.
 
@@ -208,10 +225,7 @@ class CompletedRuns(Loop):
 
     def _next_run(self) -> Run | None:
         facade = self._facade
-        if not self._sweep.finished and not self._feeding:
-            facade.begin()
-            self._feeding = True
-            facade.post(self._feeder.start)
+        self._begin_feeding()
         run = facade.await_next(self._feeder.may_yield, self._feeder.take)
         if run is not None:
             try:

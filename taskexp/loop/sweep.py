@@ -160,6 +160,11 @@ class Sweep:
         return self._pool.load
 
     @property
+    def holds_alone(self) -> bool:
+        """Whether the engine goes on with all that it was asked for when this program ends."""
+        return self._engine.holds_alone
+
+    @property
     def stopped(self) -> bool:
         """Whether the sweep was stopped and nothing runs any more."""
         return self.stopping and self.load == 0

@@ -110,6 +110,11 @@ class Engine(Protocol):
         """Learn that the end of a run is recorded: nobody will ask for it again."""
         ...
 
+    @property
+    def holds_alone(self) -> bool:
+        """Whether all that was asked for goes on when this program ends, and is found again by the next one."""
+        ...
+
     def kill(self) -> None:
         """Kill everything at once, without waiting; safe in a signal handler."""
         ...

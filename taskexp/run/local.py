@@ -32,6 +32,7 @@ class LocalEngine:
 
     warnings = ()
     failure = None
+    holds_alone = False
 
     def __init__(self) -> None:
         self._table = ProcessTable()

@@ -50,6 +50,7 @@ class DaskEngine:
     def __init__(self, contact: object, resources: Mapping[str, float]) -> None:
         self.warnings: Sequence[str] = ()
         self.failure: EngineError | None = None
+        self.holds_alone = False
         self._contact = contact
         self._resources = resources
         self._numbers = count()

@@ -197,6 +197,11 @@ class ArrayEngine:
             pause = LOOK_SECONDS[0] if any(has_changed) else min(pause * 1.3, LOOK_SECONDS[1])
             await asyncio.sleep(pause)
 
+    @property
+    def holds_alone(self) -> bool:
+        """Whether all is submitted, in a depot that stays; see `Engine.holds_alone`."""
+        return self._is_kept and all(job.array or job.ending.done() for job in list(self._jobs.values()))
+
     # ---- the end of them
 
     def stop(self, attempt: Attempt) -> None:

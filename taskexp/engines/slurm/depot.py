@@ -175,6 +175,13 @@ def kept_runs(journal: Path) -> set[str]:
     return Depot(journal / FOLDER).names("order")
 
 
+def kept_counts(journal: Path) -> tuple[int, int, int]:
+    """Count the runs of a journal that wait with Slurm, run there, and have ended there."""
+    depot = Depot(journal / FOLDER)
+    ordered, begun, ended = (depot.names(kind) for kind in ("order", "begun", "ended"))
+    return len(ordered - begun), len(ordered & begun - ended), len(ordered & ended)
+
+
 def _write_whole(path: Path, content: bytes) -> None:
     """Write a file that is there as a whole or not at all, also after a power cut."""
     part = path.with_name(f"{path.name}.part-{os.getpid()}")

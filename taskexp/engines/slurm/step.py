@@ -39,6 +39,7 @@ class StepEngine:
     def __init__(self, options: Sequence[str], resources: Mapping[str, float]) -> None:
         self.warnings: Sequence[str] = ()
         self.failure: EngineError | None = None
+        self.holds_alone = False
         self._resources = resources
         self._prefix = (
             *("srun", "--quiet", "--unbuffered", "--nodes=1", "--ntasks=1", "--exact"),
