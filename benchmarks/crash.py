@@ -14,11 +14,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
-from taskexp import Status, open_results
+from wreckage import compare, left_after, tell
+
+from taskexp import Status
 
 POINTS = 40
 DRIVER = """
@@ -26,7 +27,7 @@ import sys
 from taskexp import Task
 folder, marker, points = sys.argv[1:]
 task = Task(["sh", "-c", 'printf s >> "$1"; sleep 0.0$2; printf e >> "$1"; : ' + marker, "sh"])
-task.fixed(None, lambda p: f"{folder}/points/{p['arg2']}").arg(None, range(int(points)))
+task.fixed(None, lambda p: f"{folder}/points/{p.index}").arg(None, range(int(points)))
 task.run(use_tqdm=False, ostreams=[], max_workers=4, journal=folder + "/journal")
 """
 
@@ -41,9 +42,8 @@ def main() -> int:
     while counts["drivers killed"] < options.kills:
         with tempfile.TemporaryDirectory(prefix="taskexp-crash-") as folder:
             counts += crash_one_sweep(Path(folder), chance)
-    wrong = ("points lost", "points that succeeded twice", "run again although recorded", "processes left running")
-    for name in ("sweeps", "drivers killed", "runs started", "attempts cut off", *wrong):
-        print(f"{name:32} {counts[name]:6}")
+    wrong = ("runs lost", "runs recorded twice", "runs started without a record", "processes left running")
+    tell(counts, "sweeps", "drivers killed", "runs started", "attempts cut off", *wrong)
     return int(any(counts[name] for name in wrong))
 
 
@@ -53,7 +53,7 @@ def crash_one_sweep(folder: Path, chance: random.Random) -> "Counter[str]":
     (folder / "points").mkdir()
     script = folder / "driver.py"
     script.write_text(DRIVER)
-    marker = f"taskexp-crash-{chance.getrandbits(64)}"
+    marker = folder.name
     seconds = 0.05
     while True:
         driver = subprocess.Popen([sys.executable, script, folder, marker, str(POINTS)])
@@ -68,41 +68,9 @@ def crash_one_sweep(folder: Path, chance: random.Random) -> "Counter[str]":
             if code:
                 raise SystemExit(f"a driver ended with exit code {code}")
             break
-    compare(folder, counts)
-    deadline = time.monotonic() + 5
-    while (left := running(marker)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    counts["processes left running"] += left
+    compare(folder, POINTS, lambda row: row.status is Status.succeeded, counts)
+    counts["processes left running"] += left_after(marker, 5)
     return counts
-
-
-def compare(folder: Path, counts: "Counter[str]") -> None:
-    """Count what is wrong with one sweep's journal."""
-    succeeded: Counter[object] = Counter()
-    attempts: Counter[object] = Counter()
-    for row in open_results(folder / "journal", attempts=True):
-        point = row.params["arg2"]
-        attempts[point] += 1
-        succeeded[point] += row.status is Status.succeeded
-        counts["attempts cut off"] += row.status is not Status.succeeded
-    for point in range(POINTS):
-        path = folder / "points" / str(point)
-        told = path.read_text() if path.exists() else ""
-        counts["runs started"] += told.count("s")
-        counts["points lost"] += succeeded[point] == 0 or "e" not in told
-        counts["points that succeeded twice"] += succeeded[point] > 1
-        counts["run again although recorded"] += told.count("s") > attempts[point]
-
-
-def running(marker: str) -> int:
-    """Count the processes that have the marker on their command line."""
-    found = 0
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found += marker.encode() in path.read_bytes() and b"driver.py" not in path.read_bytes()
-        except OSError:  # it has ended
-            continue
-    return found
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 First sweeps whose runs are all recorded but the last: how many of them a second are passed over, the seconds until a
 loop that begins behind them yields, and the driver's peak memory. Then grids of which nothing was run: the time from
 `Task` to the first yield. Each figure is of a process of its own. Memory over runs that are executed is the question
-of many_runs.py.
+of soak.py.
 
     python benchmarks/skipping.py [--recorded 1000000] [--digits 12] [--rounds 3] [--folder FOLDER]
 

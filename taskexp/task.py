@@ -199,7 +199,8 @@ class Task(Experiment):
         Args:
             name: what it is called.
             pattern: a regular expression that is searched for in each line of stdout and stderr; its first group is
-                the number, as `float` reads it: `throughput: ([0-9.]+)`.
+                the number, as `float` reads it: `throughput: ([0-9.]+)`. It is searched for in a process of its own,
+                and given up for the rest of a sweep when it has taken a second of CPU for one piece of output.
             take: which of several numbers counts: "first", "last", "min" or "max".
         """
         self._spec = self._spec.with_metric(name, pattern, take)

@@ -63,21 +63,27 @@ OWNERS = {
     "os.posix_spawnp": ("taskexp.run.spawn",),
     "os.system": (),
     "os.popen": (),
-    "os.kill": ("taskexp.run.process",),
-    "os.killpg": ("taskexp.run.process",),
-    "signal.pidfd_send_signal": ("taskexp.run.process",),
+    "os.kill": ("taskexp.run.watchdog",),
+    "os.killpg": ("taskexp.run.process", "taskexp.run.signalling"),
+    "signal.pidfd_send_signal": ("taskexp.run.signalling",),
     "signal.pthread_kill": ("taskexp.run.process",),
     "os.wait": (),
-    "os.waitpid": ("taskexp.run.process",),
+    "os.waitpid": ("taskexp.run.watchdog",),
     "os.wait4": ("taskexp.run.process",),
-    "signal.signal": ("taskexp.run.interrupt",),
+    "signal.signal": ("taskexp.run.interrupt", "taskexp.run.suspension", "taskexp.run.watchdog_process"),
     "signal.set_wakeup_fd": ("taskexp.run.interrupt",),
     "signal.siginterrupt": ("taskexp.run.interrupt",),
+    "pickle": (),
+    "marshal": (),
+    "shelve": (),
+    "ctypes": ("taskexp.run.posix_spawn",),
     "pandas": ("taskexp.record.table",),
     "duckdb": ("taskexp.record.table",),
     "distributed": ("taskexp.engines.dask",),
     "dask": ("taskexp.engines.dask",),
 }
+
+SELF_SIGNALLERS = ("taskexp.run.interrupt", "taskexp.run.suspension")
 
 # Methods of any object that do what an owner does.
 OWNED_METHODS = {
@@ -216,17 +222,18 @@ def test_no_modules_import_each_other(modules):
 
 
 def test_every_outside_thing_has_one_owner(modules):
-    kills = {f"{name} uses os.kill" for name in ("taskexp.run.interrupt",)}  # only itself: the next test
+    kills = {f"{name} uses os.kill" for name in SELF_SIGNALLERS}  # only itself: the next test
     assert trespasses(modules) - kills == set()
 
 
-def test_the_interrupt_signals_no_process_but_its_own(modules):
+@pytest.mark.parametrize("name", SELF_SIGNALLERS)
+def test_what_deals_with_signals_signals_no_process_but_its_own(name, modules):
     calls = [
         ast.unparse(node.args[0])
-        for node in ast.walk(modules["taskexp.run.interrupt"].tree)
+        for node in ast.walk(modules[name].tree)
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "os.kill"
     ]
-    mentions = list(modules["taskexp.run.interrupt"].uses()).count("os.kill")
+    mentions = list(modules[name].uses()).count("os.kill")
     assert calls == ["os.getpid()"] * mentions
 
 
@@ -234,6 +241,18 @@ def test_nothing_is_imported_by_a_computed_name(modules):
     for name, module in modules.items():
         assert "importlib" not in {used.split(".")[0] for used in module.imports()}, name
         assert "__import__" not in {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name)}, name
+
+
+@pytest.mark.fault("P10", "U03", "U04")
+def test_nothing_is_run_by_a_shell_after_a_fork_or_as_code(modules):
+    for name, module in modules.items():
+        called = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+        functions = {ast.unparse(node.func) for node in called}
+        assert not functions & {"eval", "exec", "compile", "os.execv", "os.execve", "os.startfile"}, name
+        keywords = {keyword.arg for node in called for keyword in node.keywords}
+        assert "preexec_fn" not in keywords, name
+        if name in OWNERS["subprocess"]:
+            assert "shell" not in keywords, name
 
 
 def test_every_module_says_its_job(modules):

@@ -269,6 +269,7 @@ async def test_check_raises_run_failed_where_it_is_awaited():
     assert seen == [3, 0]
 
 
+@pytest.mark.fault("P19")
 async def test_wait_for_kills_the_run_that_it_gives_up(marker: str):
     async for exe in shell(f"sleep {marker} & wait", 1).executable_loop():
         with pytest.raises(asyncio.TimeoutError):
@@ -313,6 +314,7 @@ async def test_cancelling_a_run_that_waits_for_its_slot_starts_nothing(tmp_path:
     assert not (tmp_path / "1").exists()
 
 
+@pytest.mark.fault("P18")
 @pytest.mark.parametrize("steps", range(8))
 async def test_a_cancel_at_any_step_of_the_start_leaves_no_process(steps: int, marker: str):
     async for exe in Task(["sleep", marker]).executable_loop(use_tqdm=False):
@@ -462,6 +464,7 @@ async def leave_as_completed(task: Task, started: Callable[[], bool]) -> None:
         await waiting
 
 
+@pytest.mark.fault("A01", "A02")
 @pytest.mark.parametrize(
     "leave",
     [
@@ -570,6 +573,7 @@ async def test_as_completed_runs_on_while_the_body_is_slow(tmp_path: Path):
 # ---- whole scripts
 
 
+@pytest.mark.fault("A02")
 def test_a_break_as_the_last_act_of_a_program_restores_all_and_leaves_nothing(tmp_path: Path, marker: str):
     done = run_script(
         f"""

@@ -34,6 +34,7 @@ def assert_refused(kind, call, *told):
 # ---- the builder
 
 
+@pytest.mark.fault("X02")
 @pytest.mark.parametrize(
     ("kind", "arguments", "told"),
     [
@@ -70,6 +71,7 @@ def test_a_task_that_makes_no_sense_is_refused(kind, arguments, told):
     assert_refused(kind, lambda: Task(**arguments), *told)
 
 
+@pytest.mark.fault("X02")
 @pytest.mark.parametrize(
     ("kind", "build", "told"),
     [
@@ -182,6 +184,7 @@ def task(trace):
     return Task(["touch", str(trace)]).env("N", [1, 2])
 
 
+@pytest.mark.fault("X08")
 @pytest.mark.parametrize("way", ["executable_loop", "as_completed", "run"])
 @pytest.mark.parametrize(("kind", "arguments", "told"), LOOP_MISTAKES)
 def test_a_loop_that_makes_no_sense_is_refused_before_anything_starts(way, kind, arguments, told, task, trace):
@@ -198,6 +201,7 @@ def test_running_all_in_a_way_that_makes_no_sense_is_refused_before_anything_sta
     assert not trace.exists()
 
 
+@pytest.mark.fault("P24")
 @pytest.mark.parametrize("max_workers", [1, 2])
 @pytest.mark.parametrize(("kind", "arguments", "told"), [*RUN_MISTAKES, *STREAM_MISTAKES])
 def test_an_execute_that_makes_no_sense_is_refused_and_the_executable_can_still_run(

@@ -128,6 +128,7 @@ def test_an_age_is_short(seconds: float, text: str) -> None:
 # ---- the newest line
 
 
+@pytest.mark.fault("S17")
 @pytest.mark.parametrize(
     ("output", "line"),
     [
@@ -268,6 +269,7 @@ def test_forty_rows_do_not_fit_in_twenty_four(tmp_path: Path, gate: Gate) -> Non
         assert [row for row in terminal.rows if "40/40" not in row] == ["loop over"]
 
 
+@pytest.mark.fault("T14")
 @pytest.mark.usefixtures("gate")
 def test_the_question_stands_in_place_of_the_rows_and_no_brings_them_back(tmp_path: Path) -> None:
     script = write(tmp_path, 'echo "run $1"' + HOLD, "range(4)", "max_workers=2")

@@ -180,6 +180,7 @@ def test_a_word_becomes(pattern, words):
     assert expanded(pattern) == words
 
 
+@pytest.mark.fault("U02")
 @pytest.mark.parametrize(
     "pattern",
     [

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -184,6 +185,7 @@ def test_json_in_a_command_survives(cli: Cli, tmp_path: Path) -> None:
     assert argvs(journal(tmp_path)) == [["echo", document, "x", "{single}"], ["echo", document, "y", "{single}"]]
 
 
+@pytest.mark.fault("U03")
 def test_no_shell_runs_the_command_unless_asked_for(cli: Cli, tmp_path: Path) -> None:
     assert cli("run", "--dir", "plain", "echo '$HOME; touch made'").code == 0
     assert not (tmp_path / "made").exists()
@@ -274,6 +276,7 @@ def test_a_journal_is_found_again_in_another_locale(tmp_path: Path) -> None:
     assert len(folders) == 1
 
 
+@pytest.mark.fault("S17")
 def test_what_a_failed_program_printed_cannot_move_the_cursor(cli: Cli) -> None:
     answer = cli("run", "--shell", r"printf '10%%\r20%%\n\033[2Jgone\033]0;title\007\n'; exit 1")
     assert "    20%\n    gone\n" in answer.err
@@ -481,6 +484,7 @@ def test_options_of_the_command_line_count_more_than_those_of_the_file(cli: Cli,
     assert json.loads(cli("plan", "--json", *words, "sweep.toml").out)["first"] == "A=2 B=3 true 1"
 
 
+@pytest.mark.fault("U02")
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -572,6 +576,18 @@ def test_resume_needs_nothing_but_the_folder(cli: Cli, tmp_path: Path, monkeypat
     assert [row.env for row in open_results(tmp_path / "j")] == [{"A": "1"}] * 3
 
 
+@pytest.mark.fault("U04")
+def test_what_a_folder_would_run_can_be_looked_at_first(cli: Cli, tmp_path: Path) -> None:
+    cli("run", "--dir", "j", "--shell", "echo {a,b} >> 'log'")
+    written = json.loads((tmp_path / "j" / "sweep.json").read_text())
+    (tmp_path / "j" / "sweep.json").write_text(json.dumps({**written, "cwd": "/it's \x1b[2J"}))
+    answer = cli("resume", "j", "--dry-run")
+    first, *commands = answer.out.splitlines()
+    assert (answer.code, first) == (0, r"cd $'/it\'s \033[2J'")
+    assert [shlex.split(command)[-1] for command in commands] == ["echo a >> 'log'", "echo b >> 'log'"]
+    assert (tmp_path / "log").read_text() == "a\nb\n"
+
+
 def test_resume_takes_the_options_of_the_sweep_unless_others_are_given(cli: Cli) -> None:
     assert cli("run", "--dir", "j", "--timeout", "0.2", "--grace", "0", "sleep 60").code == 1
     assert cli("resume", "j").code == 1
@@ -606,6 +622,7 @@ def files_with(folder: Path, text: str) -> list[str]:
     return [path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
 
 
+@pytest.mark.fault("J18")
 @pytest.mark.parametrize(
     "words",
     [

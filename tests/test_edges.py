@@ -14,6 +14,7 @@ from conftest import eventually, run_script
 from taskexp import ExecutableStateError, Status, Task
 
 
+@pytest.mark.fault("A09")
 def test_a_fork_in_the_body_leaves_the_runs_to_the_parent(tmp_path: Path) -> None:
     done = run_script(
         """

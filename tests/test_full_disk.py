@@ -43,6 +43,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.fault("J08", "O02")
 @pytest.mark.parametrize("way", ["run", "one at a time"])
 @pytest.mark.parametrize("bytes_each", [20_000, 0])
 def test_on_a_full_disk_the_sweep_ends_with_an_error_and_goes_on_when_there_is_room(

@@ -357,6 +357,7 @@ def test_the_summary_of_a_halt_names_the_failures_and_what_was_left(capsys: pyte
 # ---- mistakes
 
 
+@pytest.mark.fault("U02")
 @pytest.mark.parametrize(
     ("kind", "halt"),
     [

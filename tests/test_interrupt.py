@@ -79,6 +79,7 @@ def no_process_is_left(marker: str) -> None:
     eventually(lambda: not alive(marker), "a run outlived its driver")
 
 
+@pytest.mark.fault("T01")
 @pytest.mark.parametrize("loop", ["", "use_tqdm=False", "max_workers=2"])
 def test_no_lets_every_run_come_to_its_end(tmp_path: Path, marker: str, loop: str) -> None:
     with Terminal(write(tmp_path, SYNC, marker, loop=loop)) as terminal:
@@ -92,6 +93,7 @@ def test_no_lets_every_run_come_to_its_end(tmp_path: Path, marker: str, loop: st
         assert "loop over" in terminal.text
 
 
+@pytest.mark.fault("T08")
 @pytest.mark.parametrize("loop", ["", "use_tqdm=False", "max_workers=2"])
 def test_yes_stops_every_run_and_raises_keyboard_interrupt(tmp_path: Path, marker: str, loop: str) -> None:
     with Terminal(write(tmp_path, SYNC, marker, loop=loop)) as terminal:
@@ -105,6 +107,7 @@ def test_yes_stops_every_run_and_raises_keyboard_interrupt(tmp_path: Path, marke
         no_process_is_left(marker)
 
 
+@pytest.mark.fault("T15")
 def test_rubbish_is_asked_again(tmp_path: Path, marker: str) -> None:
     with Terminal(write(tmp_path, SYNC, marker)) as terminal:
         terminal.read_until("started 0")
@@ -119,6 +122,7 @@ def test_rubbish_is_asked_again(tmp_path: Path, marker: str) -> None:
         no_process_is_left(marker)
 
 
+@pytest.mark.fault("T05")
 def test_second_ctrl_c_is_a_yes(tmp_path: Path, marker: str) -> None:
     with Terminal(write(tmp_path, SYNC, marker)) as terminal:
         terminal.read_until("started 0")
@@ -129,6 +133,7 @@ def test_second_ctrl_c_is_a_yes(tmp_path: Path, marker: str) -> None:
         no_process_is_left(marker)
 
 
+@pytest.mark.fault("T05")
 def test_third_ctrl_c_kills_without_waiting_for_the_grace(tmp_path: Path, marker: str) -> None:
     script = write(tmp_path, SYNC, marker, grace=1000)
     (tmp_path / "waiter.py").write_text(
@@ -160,6 +165,7 @@ def test_lines_keep_flowing_and_no_new_run_starts_while_it_asks(tmp_path: Path, 
         assert "started 2" in terminal.text
 
 
+@pytest.mark.fault("T07")
 def test_question_is_dropped_when_the_last_run_ends(tmp_path: Path, marker: str) -> None:
     with Terminal(write(tmp_path, SYNC, marker, points=1)) as terminal:
         terminal.read_until("started 0")
@@ -170,6 +176,7 @@ def test_question_is_dropped_when_the_last_run_ends(tmp_path: Path, marker: str)
         assert "loop over" in terminal.text
 
 
+@pytest.mark.fault("T13")
 def test_body_that_swallows_everything_still_ends(tmp_path: Path, marker: str) -> None:
     script = write(tmp_path, SYNC, marker)
     script.write_text(f"""
@@ -216,6 +223,7 @@ def test_async_no_lets_every_run_come_to_its_end(tmp_path: Path, marker: str) ->
         assert "loop over" in terminal.text
 
 
+@pytest.mark.fault("T06")
 @pytest.mark.parametrize("template", [SYNC, ASYNC], ids=["sync", "async"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("stdin", ["null", "silent pipe", "closed"])
@@ -244,6 +252,7 @@ def test_without_a_terminal_a_signal_stops_and_asks_nobody(
     no_process_is_left(marker)
 
 
+@pytest.mark.fault("T02")
 @pytest.mark.parametrize("template", [SYNC, ASYNC], ids=["sync", "async"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGQUIT, 131)])
 def test_what_a_terminal_sends_beside_ctrl_c_leaves_no_process_behind(
@@ -259,6 +268,7 @@ def test_what_a_terminal_sends_beside_ctrl_c_leaves_no_process_behind(
     no_process_is_left(marker)
 
 
+@pytest.mark.fault("T02")
 @pytest.mark.parametrize("template", [SYNC, ASYNC], ids=["sync", "async"])
 def test_a_terminal_that_is_closed_leaves_no_process_behind(tmp_path: Path, marker: str, template: str) -> None:
     with Terminal(write(tmp_path, template, marker, loop="max_workers=2")) as terminal:
@@ -268,6 +278,7 @@ def test_a_terminal_that_is_closed_leaves_no_process_behind(tmp_path: Path, mark
     no_process_is_left(marker)
 
 
+@pytest.mark.fault("T12")
 def test_under_nohup_the_end_of_the_terminal_is_not_heard(tmp_path: Path, marker: str) -> None:
     command = ["nohup", sys.executable, str(write(tmp_path, SYNC, marker))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True) as driver:
@@ -278,6 +289,7 @@ def test_under_nohup_the_end_of_the_terminal_is_not_heard(tmp_path: Path, marker
         assert driver.returncode == 0
 
 
+@pytest.mark.fault("T12")
 def test_a_signal_that_was_ignored_before_stays_ignored(tmp_path: Path, marker: str) -> None:
     script = write(tmp_path, SYNC, marker)
     command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, str(script)]
@@ -289,6 +301,7 @@ def test_a_signal_that_was_ignored_before_stays_ignored(tmp_path: Path, marker: 
         assert driver.returncode == 0
 
 
+@pytest.mark.fault("A08")
 def test_a_nested_loop_is_stopped_with_the_outer_one_and_asked_for_once(tmp_path: Path, marker: str) -> None:
     script = write(tmp_path, SYNC, marker)
     script.write_text(f"""
@@ -310,6 +323,7 @@ for outer in sweep():
         no_process_is_left(marker)
 
 
+@pytest.mark.fault("A07")
 def test_ctrl_c_between_runs_is_heard_at_the_next_step(tmp_path: Path, marker: str) -> None:
     script = write(tmp_path, SYNC, marker)
     script.write_text("""
@@ -323,6 +337,7 @@ for exe in taskexp.Task("true").arg(None, range(9)).executable_loop(use_tqdm=Fal
     assert done.stdout == "body went on 0\n"
 
 
+@pytest.mark.fault("T01")
 def test_signals_to_the_drivers_group_do_not_strike_a_run_that_is_being_started(tmp_path: Path) -> None:
     """Between fork and exec a child is in the driver's group, and Ctrl-C is sent to that group."""
     script = tmp_path / "driver.py"

@@ -70,6 +70,7 @@ def test_what_succeeded_is_not_run_again(way: str, tmp_path: Path):
     assert ran(tmp_path) == []
 
 
+@pytest.mark.fault("J12")
 @pytest.mark.parametrize("way", WAYS)
 def test_a_grid_that_was_widened_and_reordered_runs_only_what_is_new(way: str, tmp_path: Path):
     journal = tmp_path / "journal"
@@ -129,6 +130,7 @@ def test_repeats_that_are_added_run_and_those_that_are_there_do_not(tmp_path: Pa
     assert sorted(row.repeat for row in open_results(journal)) == [0, 1, 2]
 
 
+@pytest.mark.fault("J12")
 def test_what_decides_is_the_content_and_no_computed_value_slot_or_index(tmp_path: Path):
     journal = tmp_path / "journal"
     task = touches(tmp_path, "a", "b").fixed("--out", lambda p: f"{p.index}-{uuid.uuid4()}")
@@ -184,6 +186,7 @@ def test_rerun_says_which_runs_run_again(rerun: object, again: list[str], mixed:
     assert [result.attempt for result in second][:3] == [1 + (name in again) for name in ("good", "bad", "slow")]
 
 
+@pytest.mark.fault("T09")
 def test_runs_that_were_stopped_run_again_whatever_rerun_says(tmp_path: Path):
     journal = tmp_path / "journal"
     task = touches(tmp_path, "a", "b", "c")
@@ -239,6 +242,7 @@ task.run(use_tqdm=False, ostreams=[], journal={str(folder)!r}, slots={{"DEVICE":
     assert row.log_path.read_text() in ("out\nerr\n", "err\nout\n")
 
 
+@pytest.mark.fault("J18", "U05")
 def test_the_folder_is_private_and_so_is_all_in_it(tmp_path: Path):
     folder = tmp_path / "journal"
     before = os.umask(0)
@@ -269,6 +273,7 @@ def test_a_run_is_recorded_before_it_starts_and_its_log_can_be_read_while_it_run
         assert log.read_text().endswith("last\n")
 
 
+@pytest.mark.fault("S08")
 def test_a_log_holds_the_bytes_as_they_came_and_tears_no_line(tmp_path: Path):
     program = (
         "import os, threading\n"
@@ -301,6 +306,7 @@ def test_every_attempt_has_its_own_row_and_its_own_log(tmp_path: Path):
     assert [row.attempt for row in open_results(folder)] == [3]
 
 
+@pytest.mark.fault("B05")
 def test_recorded_runs_count_as_done_on_the_bar_and_are_told(tmp_path: Path):
     script = f"""
 from taskexp import Task
@@ -312,6 +318,7 @@ Task("true").arg(None, [1, 2, 3]).run(ostreams=[], journal={str(tmp_path / "jour
     assert "taskexp: 3 runs are recorded and were not run again" in second.stderr
 
 
+@pytest.mark.fault("J17")
 def test_an_index_beyond_the_integers_of_sqlite_is_kept(tmp_path: Path):
     task = Task("true").arg("--a", range(10**15)).arg("--b", range(10**15))
     task.run(use_tqdm=False, ostreams=[], journal=tmp_path / "j", start=10**30 - 2)
@@ -321,6 +328,7 @@ def test_an_index_beyond_the_integers_of_sqlite_is_kept(tmp_path: Path):
 # ---- secrets
 
 
+@pytest.mark.fault("J18")
 def test_secrets_reach_the_run_and_are_written_nowhere(tmp_path: Path):
     folder = tmp_path / "journal"
     script = """
@@ -404,6 +412,7 @@ def holder(tmp_path: Path):
     process.wait()
 
 
+@pytest.mark.fault("J03")
 def test_a_second_driver_is_refused_and_told_who_is_the_first(holder, tmp_path: Path):
     process, _ = holder
     with pytest.raises(JournalError) as caught:
@@ -418,6 +427,7 @@ def test_a_second_driver_is_refused_and_told_who_is_the_first(holder, tmp_path: 
     assert ran(tmp_path) == ["a"]
 
 
+@pytest.mark.fault("P08", "J05", "J09")
 def test_what_a_killed_driver_left_running_is_stopped_and_its_run_repeated(holder, tmp_path, capsys, monkeypatch):
     process, marker = holder
     monkeypatch.chdir(tmp_path)
@@ -436,6 +446,7 @@ def test_what_a_killed_driver_left_running_is_stopped_and_its_run_repeated(holde
     assert f"pid {process.pid}" in (lost.error or "")
 
 
+@pytest.mark.fault("J05")
 def test_a_fork_of_a_dead_driver_does_not_keep_the_journal(tmp_path: Path):
     # A worker that was forked while the journal was open has the lock's descriptor, and outlives the driver.
     script = """
@@ -463,6 +474,7 @@ for exe in Task("true").executable_loop(use_tqdm=False, journal=sys.argv[1]):
         process.stdout.close()
 
 
+@pytest.mark.fault("A09")
 def test_a_fork_that_leaves_the_loop_leaves_the_journal_to_its_parent(tmp_path: Path):
     script = """
 import os, sys, warnings
@@ -570,6 +582,7 @@ def damaged(path: Path, how: str) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.fault("J13", "J14")
 @pytest.mark.parametrize(
     ("how", "told"),
     [
@@ -600,6 +613,7 @@ def test_a_journal_that_cannot_be_used_is_refused_and_left_as_it_was(how: str, t
             open_results(folder)
 
 
+@pytest.mark.fault("J15")
 def test_a_journal_that_is_deleted_while_the_sweep_runs_ends_it_with_an_error(tmp_path: Path):
     folder = tmp_path / "journal"
     loop = touches(tmp_path, "a", "b", "c").executable_loop(use_tqdm=False, journal=folder)
@@ -613,6 +627,7 @@ def test_a_journal_that_is_deleted_while_the_sweep_runs_ends_it_with_an_error(tm
     assert ran(tmp_path) == ["a"]
 
 
+@pytest.mark.fault("J16")
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path):
     script = """
@@ -649,6 +664,7 @@ def written(path: Path) -> str:
         return "\n".join([f"PRAGMA user_version={version};", *connection.iterdump()])
 
 
+@pytest.mark.fault("J13")
 def test_a_journal_of_an_older_version_is_migrated_and_its_old_state_kept(tmp_path: Path):
     path = tmp_path / "journal.sqlite"
     make(path)
@@ -703,6 +719,7 @@ def test_there_is_a_journal_of_every_version():
     assert {path.stem for path in JOURNALS.glob("*.sqlite")} == {f"v{number}" for number in range(1, VERSION + 1)}
 
 
+@pytest.mark.fault("J01", "J09", "J10")
 def test_killed_drivers_lose_nothing_and_repeat_nothing_that_is_recorded(tmp_path: Path):
     script = Path(__file__).parent.parent / "benchmarks" / "crash.py"
     environ = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -716,3 +733,39 @@ def test_killed_drivers_lose_nothing_and_repeat_nothing_that_is_recorded(tmp_pat
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(re.search(r"drivers killed +(\d+)", done.stdout)[1]) >= 20
+
+
+@pytest.mark.fault("U05")
+@pytest.mark.skipif(os.geteuid() != 0, reason="others cannot use what they may not write to")
+def test_a_stricter_umask_is_kept(tmp_path: Path):
+    folder = tmp_path / "journal"
+    before = os.umask(0o277)
+    try:
+        sweep(Task("true"), "run", journal=folder)
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in [folder, *folder.rglob("*")]}
+    assert modes == {0o500, 0o400}
+
+
+@pytest.mark.fault("J19")
+def test_the_last_attempt_is_the_last_row_whatever_the_clock_said(tmp_path: Path):
+    program = Task(["sh", "-c", "test $TASKEXP_ATTEMPT = 2"])
+    sweep(program, "run", journal=tmp_path / "j", retries=1)
+    with closing(sqlite3.connect(tmp_path / "j" / "journal.sqlite", isolation_level=None)) as connection:
+        early = "= '2001-01-01T00:00:00+00:00'"
+        connection.execute(f"UPDATE attempt SET begin_time {early}, start_time {early}, end_time {early} WHERE id = 2")
+    (row,) = open_results(tmp_path / "j")
+    assert (row.attempt, row.status, row.start_time.year) == (2, "succeeded", 2001)
+
+
+@pytest.mark.fault("J18")
+def test_no_file_of_a_sweep_that_goes_on_holds_a_secret(tmp_path: Path):
+    folder = tmp_path / "j"
+    task = Task(["sh", "-c", "test $HF_TOKEN = hunter2secret", "hunter2secret"], env={"HF_TOKEN": "hunter2secret"})
+    loop = task.arg("--key", ["hunter2secret", "other"]).executable_loop(use_tqdm=False, journal=folder)
+    for exe in loop:
+        assert exe.execute(ostreams=[]).status == "succeeded"
+        names = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert {"journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"} <= names.keys()
+        assert [name for name, data in names.items() if b"hunter2secret" in data] == []

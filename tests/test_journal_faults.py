@@ -181,6 +181,7 @@ def killed_driver(folder: Path, journal: Path, number: str) -> tuple[int, int, s
     return driver.pid, run, next(entry for entry in environ if entry.startswith("TASKEXP_RUN="))
 
 
+@pytest.mark.fault("P11")
 def test_a_run_of_a_later_driver_with_the_pid_of_a_dead_one_is_left_alone(tmp_path: Path, capsys):
     number = str(uuid.uuid4().int)
     pid, run, mark = killed_driver(tmp_path, tmp_path / "j", number)
@@ -603,6 +604,7 @@ def test_the_name_of_a_program_may_be_no_text(program: str, odd: Path, tmp_path:
     assert [(str(row.status), list(row.argv)) for row in open_results(tmp_path / "j")] == first
 
 
+@pytest.mark.fault("J17")
 def test_an_error_may_be_no_text(tmp_path: Path):
     def raises(_):
         raise ValueError("bad \udcff")
@@ -646,6 +648,7 @@ def test_the_index_of_a_point_may_have_hundreds_of_digits(tmp_path: Path):
 # ---- the folder and its lock
 
 
+@pytest.mark.fault("J07")
 @pytest.mark.parametrize(
     ("mounts", "folder", "is_on_network"),
     [
@@ -725,6 +728,7 @@ def stale_lock(tmp_path: Path) -> Iterator[Path]:
         os.killpg(driver.pid, signal.SIGKILL)
 
 
+@pytest.mark.fault("J03")
 def test_of_two_drivers_that_find_the_lock_of_a_dead_ones_fork_one_gets_it(stale_lock: Path, monkeypatch):
     with stale_lock.open() as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -805,3 +809,61 @@ def test_the_copy_of_a_journal_before_its_migration_has_what_is_in_its_write_ahe
         assert copy.execute("SELECT * FROM run").fetchall() == [(b"\xaa", "succeeded", 1)]
     with connected(tmp_path) as connection:
         assert connection.execute("SELECT * FROM run").fetchall() == [(b"\xaa", "succeeded", 1, None)]
+
+
+@pytest.mark.fault("C07")
+def test_a_folder_of_logs_that_is_deleted_while_the_sweep_runs_ends_it_with_an_error(tmp_path: Path) -> None:
+    loop = Task("echo").arg(None, range(3)).executable_loop(use_tqdm=False, journal=tmp_path / "j")
+    assert next(loop).execute(ostreams=[]).status == "succeeded"
+    shutil.rmtree(tmp_path / "j" / "logs")
+    assert next(loop).execute(ostreams=[]).status == "interrupted"
+    with pytest.raises(JournalError, match="logs"):
+        next(loop)
+    assert [str(row.status) for row in open_results(tmp_path / "j")][:1] == ["succeeded"]
+
+
+@pytest.mark.fault("J02")
+def test_an_end_is_on_the_disk_before_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    real = os.fdatasync
+
+    def fdatasync(descriptor: int) -> None:
+        real(descriptor)
+        order.append("on the disk")
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    for exe in Task("true").repeat(3).executable_loop(use_tqdm=False, journal=tmp_path / "j"):
+        order.append("runs")
+        exe.execute(ostreams=[])
+        order.append("told")
+    said = " ".join(order)
+    assert re.fullmatch(r"(.*?runs( on the disk)+ told){3}.*", said), said
+
+
+@pytest.mark.fault("J04", "J06")
+def test_whatever_is_called_meanwhile_one_connection_writes_and_a_second_driver_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from taskexp.cli.main import main
+
+    folder = tmp_path / "j"
+    second = f"""
+from taskexp import JournalError, Task
+try:
+    Task("true").run(journal={str(folder)!r}, use_tqdm=False, ostreams=[])
+except JournalError as error:
+    print("refused:", "in use by" in str(error))
+"""
+    with Task("echo").arg(None, range(3)).executable_loop(use_tqdm=False, journal=folder) as loop:
+        next(loop).execute(ostreams=[])
+        links = [path.resolve() for path in Path("/proc/self/fd").iterdir()]
+        assert links.count(folder / "journal.sqlite") == 1
+        assert len(open_results(folder).to_csv().splitlines()) == 2
+        for words in (["status"], ["results"], ["show", "0"], ["logs", "0"]):
+            assert main([words[0], str(folder), *words[1:]]) == 0
+        shutil.copy(folder / "journal.sqlite", tmp_path / "copy")
+        with pytest.raises(JournalError, match="in use"):
+            Task("true").run(journal=folder, use_tqdm=False, ostreams=[])
+        capsys.readouterr()
+        assert run_script(second, tmp_path).stdout == "refused: True\n"
+        assert next(loop).execute(ostreams=[]).status == "succeeded"

@@ -317,6 +317,7 @@ def test_a_label_hides_secrets():
     assert labels(task)[3] == "--t b API_KEY=*** 'is sesame99'"
 
 
+@pytest.mark.fault("S17")
 @pytest.mark.parametrize("shell", [False, True])
 def test_a_label_is_one_printable_line(shell):
     for label in labels(Task.from_command("x {'a\nb',\x1b[2J} --k '\x07' p{q,$'\x9b'}", shell=shell)):
@@ -326,6 +327,7 @@ def test_a_label_is_one_printable_line(shell):
 # ---- mistakes
 
 
+@pytest.mark.fault("U02")
 @pytest.mark.parametrize(
     ("line", "told"),
     [

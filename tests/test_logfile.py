@@ -73,6 +73,7 @@ def test_a_name_may_be_folders_within_folders(tmp_path):
         assert Path(log.name).parent == tmp_path / "a" / "b"
 
 
+@pytest.mark.fault("C04")
 def test_a_file_is_named_by_its_time_without_a_colon(tmp_path):
     before = datetime.now().replace(microsecond=0)
     with create_log_fd("bench", tmp_path) as log:
@@ -82,6 +83,7 @@ def test_a_file_is_named_by_its_time_without_a_colon(tmp_path):
     assert before <= datetime(*map(int, re.findall(r"\d+", name)[:6])) <= after
 
 
+@pytest.mark.fault("C03")
 def test_a_thousand_logs_from_four_threads_are_a_thousand_files(tmp_path):
     def write_one(number):
         with create_log_fd("bench", tmp_path) as log:
@@ -95,6 +97,7 @@ def test_a_thousand_logs_from_four_threads_are_a_thousand_files(tmp_path):
     assert last_lines(tmp_path / "bench") == [f"{number:04}" for number in range(1000)]
 
 
+@pytest.mark.fault("C03")
 def test_two_processes_never_share_a_file(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(OPENS_MANY)
@@ -157,6 +160,7 @@ def test_a_log_is_opened_where_there_is_no_git(path, tmp_path):
     assert head_of(log)["git"] == "(none)"
 
 
+@pytest.mark.fault("C05")
 def test_a_log_is_opened_by_a_session_without_a_script(tmp_path):
     done = subprocess.run([sys.executable, "-c", OPENS_ONE], cwd=tmp_path, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -164,6 +168,7 @@ def test_a_log_is_opened_by_a_session_without_a_script(tmp_path):
     assert head_of(log)["script"] == "(interactive)"
 
 
+@pytest.mark.fault("C05")
 def test_a_script_that_is_read_only_is_left_alone(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(OPENS_ONE)
@@ -181,6 +186,7 @@ def test_text_of_any_kind_can_be_written_in_any_locale(tmp_path):
     assert log.read_text(encoding="utf-8").endswith("\né😀\\udcff\n")
 
 
+@pytest.mark.fault("C04")
 @pytest.mark.parametrize("name", ["", "..", "../up", "a/../../up", "/absolute", "a:b", "a\0b", "\udc00\ud800"])
 def test_a_name_that_is_no_folder_below_the_base_is_refused(name, tmp_path):
     with pytest.raises(TaskExpError, match="name") as caught:
@@ -205,6 +211,7 @@ def test_a_base_folder_that_is_no_path_is_refused(basedir, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault("C05")
 def test_a_folder_that_cannot_be_made_is_the_systems_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):

@@ -238,6 +238,7 @@ def test_of_two_runs_with_one_index_the_newest_is_shown_and_the_other_named(look
     assert json.loads(look("show", tmp_path, other, "--json"))["params"] == {"arg1": "a"}
 
 
+@pytest.mark.fault("S17")
 def test_what_a_program_printed_does_nothing_to_the_terminal(look, tmp_path: Path):
     task = Task(["printf", r"a\rb\r\n\033[31mred\033[0m\n\033]0;title\007t\a\n"]).arg("--x", ["\x1b[2J\u202e"])
     task.run(journal=tmp_path, ostreams=[], use_tqdm=False)

@@ -475,6 +475,7 @@ def test_start_begins_at_the_index_of_the_full_grid():
     assert seen == [(17, {"-a": 3, "-b": 2}), (18, {"-a": 3, "-b": 3}), (19, {"-a": 3, "-b": 4})]
 
 
+@pytest.mark.fault("X07")
 def test_a_huge_grid_hands_out_its_first_executable_at_once():
     task = Task("true")
     for axis in range(12):
@@ -506,6 +507,7 @@ def test_a_body_that_breaks_ends_the_loop_and_its_runs():
     assert not children()
 
 
+@pytest.mark.fault("A10")
 def test_an_error_in_the_body_arrives_as_it_was_raised():
     error = ValueError("mine")
     with pytest.raises(ValueError, match="mine") as caught:  # noqa: PT012 - the loop is the one statement
@@ -563,6 +565,7 @@ def test_the_handler_is_restored_only_when_the_last_of_two_loops_has_ended(order
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.fault("A05")
 def test_a_loop_runs_in_a_thread_that_is_not_the_main_one():
     before = signal.getsignal(signal.SIGINT)
     out, handlers, failures = io.StringIO(), [], []
@@ -583,6 +586,7 @@ def test_a_loop_runs_in_a_thread_that_is_not_the_main_one():
     assert handlers == [before] * 3
 
 
+@pytest.mark.fault("P16", "A08")
 def test_two_threads_may_each_run_a_loop_at_the_same_time():
     outs = [io.StringIO(), io.StringIO()]
 
@@ -664,6 +668,7 @@ def leave_by_dropping_a_generator(task: Task) -> None:
     next(mine()).execute(ostreams=[])
 
 
+@pytest.mark.fault("A06")
 @pytest.mark.parametrize(
     "leave",
     [
@@ -782,6 +787,7 @@ def test_a_loop_without_failures_ends_without_a_summary(tmp_path: Path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.fault("A11")
 @pytest.mark.parametrize("max_workers", [1, 4])
 def test_sys_exit_in_the_body_keeps_its_code_and_leaves_nothing(tmp_path: Path, marker: str, max_workers: int):
     done = run_script(

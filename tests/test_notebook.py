@@ -99,6 +99,7 @@ def text_of(outputs: list[dict[str, Any]], name: str = "stdout") -> str:
     return "".join(output["text"] for output in outputs if output.get("name") == name)
 
 
+@pytest.mark.fault("A04")
 def test_a_plain_loop_in_a_cell_puts_its_output_into_the_cell(outputs: dict[str, list[dict[str, Any]]]):
     lines = text_of(outputs["sync"]).splitlines()
     assert lines[1::3] == ["sync 1", "sync 2", "sync 3"]
@@ -142,6 +143,7 @@ def test_an_error_in_the_body_of_a_cell_stops_the_runs_and_arrives(outputs: dict
 # ---- a coroutine that calls the plain loop
 
 
+@pytest.mark.fault("A04")
 @pytest.mark.parametrize("max_workers", [1, 3])
 def test_the_plain_loop_works_inside_a_coroutine(max_workers: int):
     async def main() -> str:

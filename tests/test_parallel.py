@@ -160,6 +160,7 @@ def test_the_block_of_a_run_that_a_break_stopped_comes_out_too(marker: str):
     assert "ready\n" in out.getvalue()
 
 
+@pytest.mark.fault("S16")
 def test_large_outputs_stay_whole_and_the_memory_flat(tmp_path: Path):
     script = """
 import sys
@@ -390,6 +391,7 @@ def leave_as_completed(task: Task, started: Callable[[], bool]) -> None:
             break
 
 
+@pytest.mark.fault("A03")
 @pytest.mark.parametrize(
     "leave", [leave_by_break, leave_by_an_error, leave_by_close, leave_a_with_block, leave_as_completed]
 )
@@ -510,6 +512,7 @@ def test_a_stream_that_raises_costs_that_stream_and_no_run(capsys: pytest.Captur
     assert capsys.readouterr().err.count("warning") == 1
 
 
+@pytest.mark.fault("O06")
 def test_callbacks_come_in_one_thread_never_two_at_once():
     threads, inside, overlaps, lines = set(), [], [], []
 
@@ -543,6 +546,7 @@ def test_a_callback_that_raises_is_told_with_its_traceback_and_the_runs_go_on(ca
     assert "in fail" in error
 
 
+@pytest.mark.fault("O05")
 def test_a_sweep_inside_a_callback_does_not_wait_for_itself():
     inner = []
 
@@ -568,6 +572,7 @@ def test_a_result_can_be_awaited_from_another_thread(tmp_path: Path):
 # ---- nothing grows
 
 
+@pytest.mark.fault("X06")
 def test_a_thousand_points_grow_neither_descriptors_nor_threads_nor_zombies():
     readings = []
     for exe in Task("/bin/true").arg(None, range(1000)).executable_loop(max_workers=8, use_tqdm=False):
@@ -582,6 +587,7 @@ def test_a_thousand_points_grow_neither_descriptors_nor_threads_nor_zombies():
     assert max(processes) <= 8
 
 
+@pytest.mark.fault("X06")
 def test_a_thousand_runs_all_succeed_and_are_counted(capsys: pytest.CaptureFixture[str]):
     descriptors = open_descriptors()
     results = Task("/bin/true").arg(None, range(300)).run(max_workers=8, ostreams=[])
@@ -591,6 +597,7 @@ def test_a_thousand_runs_all_succeed_and_are_counted(capsys: pytest.CaptureFixtu
     assert open_descriptors() <= descriptors
 
 
+@pytest.mark.fault("A11")
 def test_an_interpreter_that_ends_in_the_middle_of_a_parallel_loop_leaves_nothing(tmp_path: Path, marker: str):
     done = run_script(
         f"""

@@ -155,6 +155,7 @@ def peak_bytes_of_using(axes):
         tracemalloc.stop()
 
 
+@pytest.mark.fault("X07")
 def test_a_grid_of_10_to_the_12_is_indexed_and_begun_in_flat_memory():
     peak_bytes_of_using(2)  # what is imported at first use is no cost of the grid
     assert huge(12).size == len(huge(12)) == 10**12
@@ -213,6 +214,7 @@ def test_a_program_given_as_words_is_taken_as_it_is():
     assert Task(["my prog", "", "$HOME", "a  b"])[0].argv == ["my prog", "", "$HOME", "a  b"]
 
 
+@pytest.mark.fault("X10")
 def test_a_switch_is_on_then_off_and_off_adds_nothing():
     assert words_of(Task("x").switch("-O3")) == [["-O3"], []]
     assert [point["-O3"] for point in Task("x").switch("-O3")] == [True, False]
@@ -230,6 +232,7 @@ def test_a_flag_may_be_off_first():
     assert [point.params for point in task] == [{"--amp": False}, {"--amp": True}]
 
 
+@pytest.mark.fault("X10")
 def test_empty_text_adds_nothing_without_a_key_and_an_empty_value_under_one():
     assert Task("x").fixed(None, "").fixed("--a", "")[0].argv == ["x", "--a", ""]
     assert words_of(Task("x").arg(None, ["a", "", "b"])) == [["a"], [], ["b"]]
@@ -385,6 +388,7 @@ def test_a_loop_over_a_variable_goes_over_the_one_that_the_task_has():
     assert [point.env for point in Task("x", env={"A": 0}).env("A", [1, 2])] == [{"A": "1"}, {"A": "2"}]
 
 
+@pytest.mark.fault("X09")
 def test_a_run_sees_the_environment_that_was_asked_for_on_top_of_the_drivers(monkeypatch):
     monkeypatch.setenv("FROM_DRIVER", "yes")
     task = Task(["sh", "-c", 'echo "$FROM_DRIVER,$FIXED,${EMPTY-unset},$LOOP"'], env={"FIXED": 1.5, "EMPTY": ""})
@@ -399,6 +403,7 @@ def test_live_asks_python_not_to_buffer_and_leaves_a_value_of_the_users():
     assert Task("x", live=True, env={"PYTHONUNBUFFERED": "x"})[0].env == {"PYTHONUNBUFFERED": "x"}
 
 
+@pytest.mark.fault("S10")
 def test_a_live_python_program_is_heard_before_it_ends(tmp_path, monkeypatch):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     heard = tmp_path / "heard"
@@ -553,6 +558,7 @@ def test_an_id_is_the_same_in_every_process(tmp_path):
         assert done.stdout.split() == ids(namespace["exp"])
 
 
+@pytest.mark.fault("C04")
 def test_an_id_is_a_short_word_that_can_name_a_file():
     (point,) = Task("x")
     assert isinstance(point, Point)
@@ -616,6 +622,7 @@ def test_print_cmd_writes_the_environment_and_then_the_words_quoted():
     assert displayed(task) == "MODE='very fast' OMP=4 " + shlex.join(task[0].argv) + "\n"
 
 
+@pytest.mark.fault("S17")
 def test_print_cmd_lets_no_control_or_invisible_character_through():
     nasty = "".join(map(chr, [*range(1, 32), 127, 0x85, 0x9B, 0x202E, 0x2028, 0x200B, 0xFEFF]))
     line = displayed(Task(["x", nasty, "\x1b[2J", "é😀"], env={"A": nasty}))
@@ -633,6 +640,7 @@ argument_texts = st.one_of(
 )
 
 
+@pytest.mark.fault("X10", "C06")
 @given(st.lists(st.lists(argument_texts, max_size=5), min_size=1, max_size=20))
 @settings(max_examples=30)
 def test_every_displayed_argv_pasted_into_bash_gives_the_same_argv(argvs):
@@ -650,6 +658,7 @@ variables = st.dictionaries(
 )
 
 
+@pytest.mark.fault("C06")
 @given(st.lists(variables, min_size=1, max_size=10))
 @settings(max_examples=20)
 def test_every_displayed_environment_pasted_into_bash_is_the_same_environment(overlays):
@@ -660,6 +669,7 @@ def test_every_displayed_environment_pasted_into_bash_is_the_same_environment(ov
         assert {name: value for name, value in seen.items() if name.startswith(("TASKEXP_TEST", "taskexp"))} == overlay
 
 
+@pytest.mark.fault("C06")
 def test_a_displayed_command_pasted_into_bash_does_what_its_run_does():
     dumps = "import os, sys; print(sys.argv[1:], sorted(i for i in os.environb.items() if i[0][:2] == b'X_'))"
     task = Task([sys.executable, "-c", dumps, "it's", "a\nb", "", "\x1b[0m", "é"], env={"X_A": "1 2", "X_é": "\t"})

@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from uuid import uuid4
 
 import anyio
@@ -18,8 +19,8 @@ from conftest import alive, eventually, run_script
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskexp import RunResult, Status, Task
-from taskexp.run import process
+from taskexp import RunResult, Status, Task, open_results
+from taskexp.run import signalling, supervision
 from taskexp.run.descendants import HAS_PROC, Process, ProcessTable
 
 pytestmark = pytest.mark.skipif(not HAS_PROC, reason="survivors are looked up in /proc")
@@ -82,6 +83,7 @@ def shell(script: str, marker: str) -> list[str]:
 # ---- the end of a run is the exit of its program
 
 
+@pytest.mark.fault("P01", "P02")
 def test_a_background_child_that_holds_the_pipes_does_not_keep_the_run(marker):
     task = Task(shell('sleep "$0" & exit 5', marker)).env("N", range(20))
     began = time.monotonic()
@@ -92,12 +94,14 @@ def test_a_background_child_that_holds_the_pipes_does_not_keep_the_run(marker):
     assert_gone(marker)
 
 
+@pytest.mark.fault("P01")
 def test_a_leftover_that_holds_no_pipe_is_stopped_and_told(marker):
     result = run_one(shell('sleep "$0" >/dev/null 2>&1 & exit 0', marker))
     assert (result.status, result.returncode, result.leaked) == (Status.succeeded, 0, True)
     assert_gone(marker)
 
 
+@pytest.mark.fault("P06")
 def test_a_leftover_that_left_the_group_and_holds_a_pipe_is_stopped_and_told(program, marker):
     result = run_one([*program("setsid"), marker, "4"])
     assert (result.status, result.returncode, result.leaked) == (Status.failed, 4, True)
@@ -132,6 +136,7 @@ def test_output_of_a_leftover_is_delivered_until_it_is_stopped(marker):
     assert_gone(marker)
 
 
+@pytest.mark.fault("S13", "P25")
 def test_a_child_that_closes_its_pipes_keeps_its_slot_and_its_exit_code(program, marker):
     busy = time.process_time()
     results = Task([*program("closes_stdout"), marker, "0.5", "7"]).env("N", range(2)).run(use_tqdm=False, ostreams=[])
@@ -144,6 +149,7 @@ def test_a_child_that_closes_its_pipes_keeps_its_slot_and_its_exit_code(program,
     assert busy < 0.5, "the driver was busy half of the time that the children slept"
 
 
+@pytest.mark.fault("P03")
 def test_a_killed_flood_that_nobody_reads_does_not_hang(program, marker):
     class Choked:
         def __init__(self) -> None:
@@ -165,6 +171,7 @@ def test_a_killed_flood_that_nobody_reads_does_not_hang(program, marker):
 # ---- four endings are four records
 
 
+@pytest.mark.fault("P22")
 def test_exit_codes_signals_and_timeouts_are_told_apart(program, marker):
     def record(argv: list[str], **options: object) -> tuple[Status, int | None, int | None]:
         result = run_one(argv, **options)
@@ -182,6 +189,7 @@ def test_a_program_that_a_signal_ends_failed_by_that_signal(program, marker, num
     assert (result.status, result.returncode, result.signal) == (Status.failed, -number, number)
 
 
+@pytest.mark.fault("P20")
 def test_a_timeout_is_one_consistent_ending_even_when_the_program_exits_at_that_moment():
     async def main() -> list[RunResult]:
         loop = Task(["sleep", "0.05"]).env("N", range(100)).executable_loop(use_tqdm=False, max_workers=4)
@@ -198,6 +206,7 @@ def test_a_timeout_is_one_consistent_ending_even_when_the_program_exits_at_that_
             assert result.returncode in (-15, 0)
 
 
+@pytest.mark.fault("P13")
 @pytest.mark.parametrize(
     "thief",
     [
@@ -237,6 +246,7 @@ def test_an_exit_status_that_somebody_else_took_is_lost_and_never_guessed(tmp_pa
 # ---- timeouts
 
 
+@pytest.mark.fault("P24")
 def test_the_timeout_is_the_whole_run_however_chatty_it_is(program, marker):
     began = time.monotonic()
     result = run_one([*program("chatty"), marker], timeout=0.5, idle_timeout=0.4)
@@ -245,6 +255,7 @@ def test_the_timeout_is_the_whole_run_however_chatty_it_is(program, marker):
     assert 0.5 <= result.duration.total_seconds() <= time.monotonic() - began < ENOUGH_SECONDS
 
 
+@pytest.mark.fault("P24")
 def test_the_idle_timeout_is_silence(program, marker):
     chatty = run_one([*program("chatty"), marker, "60", "0.02"], idle_timeout=1.0)
     assert chatty.status is Status.succeeded
@@ -259,6 +270,7 @@ def test_output_on_stderr_alone_is_no_silence(marker):
     assert run_one(shell(script, marker), idle_timeout=0.6).status is Status.succeeded
 
 
+@pytest.mark.fault("P05")
 def test_a_child_that_is_deaf_to_sigterm_is_killed_after_the_grace(program, marker):
     ready = Ready()
     result = run_one([*program("deaf"), marker], timeout=0.5, grace=0.3, on_verbose=ready)
@@ -267,6 +279,7 @@ def test_a_child_that_is_deaf_to_sigterm_is_killed_after_the_grace(program, mark
     assert 0.8 <= result.duration.total_seconds() < ENOUGH_SECONDS
 
 
+@pytest.mark.fault("P05")
 def test_a_stopped_child_hears_the_sigterm_without_waiting_for_the_grace(marker):
     began = time.monotonic()
     result = run_one(shell('kill -STOP $$; exec sleep "$0"', marker), timeout=0.3, grace=60)
@@ -274,6 +287,7 @@ def test_a_stopped_child_hears_the_sigterm_without_waiting_for_the_grace(marker)
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.fault("S10")
 def test_what_a_program_says_on_sigterm_is_delivered(program, marker):
     ready, lines = Ready(), []
 
@@ -286,6 +300,7 @@ def test_what_a_program_says_on_sigterm_is_delivered(program, marker):
     assert lines == ["ready\n", "goodbye"]
 
 
+@pytest.mark.fault("P04")
 def test_a_timeout_ends_the_whole_tree(program, marker):
     ready = Ready()
     result = run_one([*program("tree"), marker, "3", "3"], timeout=1.0, grace=GRACE, on_verbose=ready)
@@ -294,6 +309,7 @@ def test_a_timeout_ends_the_whole_tree(program, marker):
     assert_gone(marker)
 
 
+@pytest.mark.fault("T03")
 def test_a_child_without_a_terminal_of_its_own_reads_the_end_of_its_input_at_once(marker):
     lines: list[str] = []
     script = "if read line; then echo got; else echo end; fi; (: </dev/tty) 2>/dev/null || echo no terminal"
@@ -318,6 +334,7 @@ def soon(marker: str) -> Iterator[None]:
     assert_gone(marker)
 
 
+@pytest.mark.fault("P04")
 def test_timeout_leaves_no_descendant(stubborn, marker):
     ready = Ready()
     with soon(marker):
@@ -372,6 +389,7 @@ def test_close_leaves_no_descendant(stubborn, marker):
     assert exe.result.status is Status.interrupted
 
 
+@pytest.mark.fault("P18")
 def test_cancelling_the_task_leaves_no_descendant(stubborn, marker):
     ready = Ready()
 
@@ -427,6 +445,7 @@ for exe in Task(sys.argv[1:]).executable_loop(use_tqdm=False):
 """
 
 
+@pytest.mark.fault("T02", "T09")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
 def test_a_signal_to_a_driver_without_a_terminal_leaves_no_descendant(stubborn, marker, number, code):
     command = [sys.executable, "-c", DRIVER, *stubborn]
@@ -484,6 +503,7 @@ async def move_on_after(execute: Callable, seconds: float) -> None:
     assert scope.cancelled_caught
 
 
+@pytest.mark.fault("P19")
 @pytest.mark.parametrize("give_up", [wait_for, cancel_task, move_on_after])
 def test_giving_up_an_execute_ends_its_child_every_time(marker, give_up):
     async def main() -> list[RunResult]:
@@ -559,6 +579,7 @@ print("clean")
 """
 
 
+@pytest.mark.fault("P17")
 def test_an_interrupt_in_the_middle_of_spawning_leaves_no_child(tmp_path, marker):
     done = run_script(SPAWNER, tmp_path, marker)
     assert done.stdout == "clean\n", done.stderr[-2000:]
@@ -568,6 +589,7 @@ def test_an_interrupt_in_the_middle_of_spawning_leaves_no_child(tmp_path, marker
 # ---- resources
 
 
+@pytest.mark.fault("P15")
 def test_there_is_no_thread_per_child(marker):
     before = threading.active_count()
     for exe in Task(["sleep", marker]).env("N", range(201)).executable_loop(use_tqdm=False, max_workers=201):
@@ -583,23 +605,26 @@ def test_there_is_no_thread_per_child(marker):
 # ---- nobody else is ever signalled
 
 
+@pytest.mark.fault("P12")
 @given(group=st.one_of(st.integers(max_value=1), st.just(os.getpgrp())))
 def test_the_guard_signals_neither_everybody_nor_ourselves(group):
     sent = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "killpg", lambda *arguments: sent.append(arguments))
-        process._signal_group(group, signal.SIGTERM)
+        signalling.signal_group(group, signal.SIGTERM)
     assert not sent
 
 
+@pytest.mark.fault("P11")
 def test_a_process_that_got_the_pid_of_another_is_not_signalled(marker):
+    table = ProcessTable()
     with subprocess.Popen(["sleep", marker], start_new_session=True) as innocent:
-        [living] = ProcessTable().members(innocent.pid, f"no {marker}", 0)
+        [living] = table.members(innocent.pid, f"no {marker}", 0)
         gone = Process(living.pid, living.parent, living.group, living.start_ticks - 1)
-        process.signal_process(gone, signal.SIGKILL)
+        signalling.signal_process(gone, signal.SIGKILL)
         with pytest.raises(subprocess.TimeoutExpired):
             innocent.wait(0.2)
-        process.signal_process(living, signal.SIGKILL)
+        signalling.signal_process(living, signal.SIGKILL)
         assert innocent.wait(20) == -9
 
 
@@ -609,11 +634,13 @@ from taskexp.plan.command import Command
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.process import Child
 from taskexp.run.spawn import Spawner, driver_environ
+from taskexp.run.watchdog import Watchdog
 
 null = os.open(os.devnull, os.O_RDWR)
 for trial in range(20):
     ends = dict.fromkeys(("stdin", "stdout", "stderr"), null)
-    child = Child(Command(("true",)), Spawner(), driver_environ(), **ends, table=ProcessTable())
+    ward = Watchdog(Spawner()).take_on()
+    child = Child(Command(("true",)), Spawner(), driver_environ(), ward=ward, **ends, table=ProcessTable())
     while not child.has_exited():
         time.sleep(0.001)
     child.reap()
@@ -631,6 +658,7 @@ for trial in range(20):
 """
 
 
+@pytest.mark.fault("P11")
 def test_the_group_of_a_reaped_child_is_not_signalled_even_if_its_number_is_taken_again(tmp_path, marker):
     script = tmp_path / "script.py"
     script.write_text(REUSE)
@@ -643,3 +671,99 @@ def test_the_group_of_a_reaped_child_is_not_signalled_even_if_its_number_is_take
         pytest.skip("no pid namespace to be had: pids cannot be made to be reused")
     assert done.returncode == 0, done.stderr
     assert "True" in done.stdout
+
+
+# ---- what a program is given by its driver
+
+
+@pytest.mark.fault("P09")
+def test_a_run_outlives_the_thread_that_asked_for_it():
+    with Task("sleep 0.2").repeat(2).executable_loop(max_workers=2, use_tqdm=False) as loop:
+        first = next(loop)
+        thread = threading.Thread(target=lambda: first.execute(ostreams=[]))
+        thread.start()
+        thread.join()
+        assert first.result.status is Status.succeeded
+
+
+@pytest.mark.fault("P14")
+def test_a_program_that_inherits_a_blocked_sigterm_ends_after_the_grace(tmp_path):
+    done = run_script(
+        """
+import signal
+from taskexp import Task
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_IGN)
+for exe in Task("sleep 600").executable_loop(use_tqdm=False):
+    result = exe.execute(timeout=0.1, grace=0.2, ostreams=[])
+print(result.status, result.signal)
+""",
+        tmp_path,
+    )
+    assert done.stdout == "timed_out 9\n", done.stderr
+
+
+@pytest.mark.fault("P23")
+def test_a_program_can_open_its_standard_streams_again():
+    lines = []
+    again = "echo out > /proc/self/fd/1; echo err > /proc/self/fd/2"
+    Task(["sh", "-c", again]).run(use_tqdm=False, ostreams=[], on_verbose=lambda line, *_: lines.append(line))
+    assert sorted(lines) == ["err\n", "out\n"]
+
+
+# ---- clocks
+
+
+class Clock(datetime):
+    """A wall clock that is set by hand."""
+
+    reading = 1e9
+
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.fromtimestamp(cls.reading, tz)
+
+
+@pytest.fixture
+def run_while_the_clock_is_set(monkeypatch, tmp_path):
+    """Run a program for a moment, during which the wall clock is set to another time."""
+
+    def run(before, after, **options):
+        def set_clock(*_):
+            Clock.reading = after
+            (tmp_path / "go").touch()
+
+        monkeypatch.setattr(supervision, "datetime", Clock)
+        monkeypatch.setattr(Clock, "reading", before)
+        program = f"echo begun; while [ ! -e {tmp_path / 'go'} ]; do sleep 0.01; done"
+        (result,) = Task(["sh", "-c", program]).run(use_tqdm=False, ostreams=[], on_verbose=set_clock, **options)
+        assert result.status is Status.succeeded
+        return result
+
+    return run
+
+
+@pytest.mark.fault("C01")
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_wall_clock_that_jumps_changes_no_timeout_and_no_duration(run_while_the_clock_is_set, jump):
+    result = run_while_the_clock_is_set(1e9, 1e9 + jump, timeout=60, idle_timeout=60)
+    assert 0 < result.duration.total_seconds() < 60
+    assert (result.end_time - result.start_time).total_seconds() == jump  # told as it was
+
+
+@pytest.mark.fault("C02")
+@pytest.mark.parametrize(("switch", "offsets"), [(1792890000, (2, 1)), (1774746000, (1, 2))], ids=["autumn", "spring"])
+def test_a_night_in_which_the_clocks_change_is_no_hour_longer(
+    run_while_the_clock_is_set, monkeypatch, tmp_path, switch, offsets
+):
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    try:
+        run_while_the_clock_is_set(switch - 1.0, switch + 1.0, journal=tmp_path / "j")
+        (row,) = open_results(tmp_path / "j")
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
+    assert (row.end_time - row.start_time).total_seconds() == 2.0
+    assert tuple(each.utcoffset().total_seconds() / 3600 for each in (row.start_time, row.end_time)) == offsets

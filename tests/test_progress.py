@@ -10,6 +10,8 @@ import pytest
 from conftest import run_script
 from terminal import Terminal
 
+from taskexp import Task
+
 SWEEP = """
 import sys, taskexp
 exp = taskexp.Task(["sh", "-c", {command!r}]).arg(None, range({points}))
@@ -24,6 +26,7 @@ def write(folder: Path, command: str, points: int = 4, loop: str = "", body: str
     return script
 
 
+@pytest.mark.fault("B01")
 @pytest.mark.parametrize("loop", ["", "max_workers=8", "max_workers=8, output='line'"])
 def test_a_thousand_lines_leave_no_torn_row_and_one_bar(tmp_path: Path, loop: str) -> None:
     command = 'i=0; while [ $i -lt 100 ]; do echo "line $0 $i end"; i=$((i+1)); done'
@@ -57,6 +60,7 @@ def test_what_went_wrong_is_counted_on_the_bar(tmp_path: Path) -> None:
         assert "failed=2 timed_out=1" in terminal.text
 
 
+@pytest.mark.fault("B02")
 def test_off_a_terminal_there_are_plain_lines_and_always_a_last_one(tmp_path: Path) -> None:
     done = run_script(write(tmp_path, "exit 0", 5).read_text(), tmp_path)
     assert done.returncode == 0
@@ -64,6 +68,7 @@ def test_off_a_terminal_there_are_plain_lines_and_always_a_last_one(tmp_path: Pa
     assert re.fullmatch(r"100% 5/5 \[.*\]\n", done.stderr)
 
 
+@pytest.mark.fault("B05")
 def test_points_that_the_body_skips_count(tmp_path: Path) -> None:
     body = "if exe.index % 2: continue\n    exe.execute()"
     done = run_script(write(tmp_path, "exit 0", 5, body=body).read_text(), tmp_path)
@@ -80,6 +85,7 @@ def test_without_a_bar_stderr_stays_empty(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.fault("B03")
 @pytest.mark.parametrize("stderr", ["closed", "full", "broken pipe"])
 def test_a_bar_that_cannot_be_shown_does_not_end_the_sweep(tmp_path: Path, stderr: str) -> None:
     script = write(tmp_path, "exit 0", 3, body="exe.execute(); print('ran', exe.index, flush=True)")
@@ -97,8 +103,37 @@ def test_a_bar_that_cannot_be_shown_does_not_end_the_sweep(tmp_path: Path, stder
     assert done.returncode == 0
 
 
+@pytest.mark.fault("B04")
 def test_the_bar_starts_no_thread_of_tqdm(tmp_path: Path) -> None:
     body = "exe.execute(); import threading; print(*(t.name for t in threading.enumerate()))"
     with Terminal(write(tmp_path, "exit 0", 2, body=body)) as terminal:
         assert terminal.wait() == 0
         assert "tqdm" not in terminal.text
+
+
+@pytest.mark.fault("S17")
+@pytest.mark.parametrize("loop", ["", "max_workers=2"])
+def test_what_a_program_says_to_the_terminal_does_not_move_the_bar(tmp_path: Path, loop: str) -> None:
+    evil = r"\033[31mred\n\033[2J\033[H\033[5Aup\033[?1049h\033]0;title\007\033[6nx\vdown\n"
+    wait = "while [ ! -e go ]; do sleep 0.01; done"
+    with Terminal(write(tmp_path, f"printf '{evil}'; {wait}; printf '{evil}'", 2, loop)) as terminal:
+        terminal.read_row("0/2")
+        (tmp_path / "go").touch()
+        assert terminal.wait() == 0
+        assert [row for row in terminal.rows if "/2" not in row] == ["red", "upxdown"] * 4
+        assert sum("/2" in row for row in terminal.rows) == 1
+        assert b"\x1b[31mred" in terminal.raw
+        assert b"\x1b[m" in terminal.raw, "the colour goes on in the bar"
+        for sequence in (b"\x1b[2J", b"\x1b[?1049h", b"\x1b]0;", b"\x1b[6n"):
+            assert sequence not in terminal.raw
+
+
+@pytest.mark.fault("S17")
+def test_the_name_of_a_program_does_nothing_to_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "a\x1b[2Jb"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o700)
+    Task([str(program)]).run(use_tqdm=False, ostreams=[], timeout=0.1)
+    told = capfd.readouterr().err
+    assert "ab ran longer than its timeout" in told
+    assert "\x1b" not in told

@@ -95,6 +95,7 @@ def test_the_smallest_and_the_largest_pass_over_what_is_no_number(values: list[f
         assert math.isnan(gauge.value)
 
 
+@pytest.mark.fault("U02")
 @pytest.mark.parametrize(
     ("kind", "arguments", "told"),
     [

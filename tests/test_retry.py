@@ -545,6 +545,7 @@ def test_a_loop_that_check_stops_tries_nothing_again(tmp_path: Path):
 # ---- mistakes
 
 
+@pytest.mark.fault("U02")
 @pytest.mark.parametrize(
     ("kind", "arguments", "told"),
     [

@@ -16,7 +16,7 @@ from conftest import run_script
 
 from taskexp import RunResult, Task
 from taskexp.plan.command import Command
-from taskexp.run import spawn, watch
+from taskexp.run import local, spawn, watch
 from taskexp.run.engine import Attempt, Limits
 from taskexp.run.local import LocalEngine
 from taskexp.run.output import RunOutput
@@ -26,9 +26,9 @@ from taskexp.words.outcome import Ending
 QUIET = {"use_tqdm": False, "ostreams": []}
 
 
-@pytest.fixture(params=["posix_spawn", "popen"])
+@pytest.fixture(params=["posix_spawn", "posix_spawn aside", "popen"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start everything in one of the two ways; the other would be noticed."""
+    """Start everything in one of the ways; that Popen or posix_spawn is another would be noticed."""
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("started in the other way")
@@ -38,6 +38,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(spawn.PosixSpawn, "start", refuse)
     else:
         monkeypatch.setattr(spawn.subprocess, "Popen", refuse)
+        monkeypatch.setattr(local, "SLOW_START_SECONDS", -1.0 if request.param == "posix_spawn aside" else 60.0)
 
 
 def output_of(task: Task) -> list[str]:
@@ -73,6 +74,7 @@ def test_a_descriptor_that_becomes_inheritable_later_is_not_inherited() -> None:
         os.close(writer)
 
 
+@pytest.mark.fault("P14", "P21")
 @pytest.mark.usefixtures("way")
 def test_a_program_leads_a_session_and_is_deaf_to_no_signal_that_python_ignores() -> None:
     lines = output_of(Task(["sh", "-c", "cut -d' ' -f1,5,6 /proc/$$/stat; grep SigIgn /proc/$$/status"]))
@@ -82,6 +84,7 @@ def test_a_program_leads_a_session_and_is_deaf_to_no_signal_that_python_ignores(
     assert not any(ignored >> (number - 1) & 1 for number in (signal.SIGPIPE, signal.SIGXFSZ))
 
 
+@pytest.mark.fault("X09")
 @pytest.mark.usefixtures("way")
 def test_a_program_is_looked_for_in_the_path_of_its_task(tmp_path: Path) -> None:
     for folder, mode in (("a", 0o644), ("b", 0o755), ("c", 0o755)):
@@ -187,6 +190,7 @@ def test_a_run_that_is_ended_while_it_is_being_started_leaves_no_process(
         first = asyncio.create_task(engine.run(beside, output))
         await asyncio.sleep(0)
         monkeypatch.setattr(spawn.PosixSpawn, "start", start_and_wait)
+        monkeypatch.setattr(local, "SLOW_START_SECONDS", -1.0)
         attempt = Attempt(Command(("sleep", "1000")), limits)
         second = asyncio.create_task(engine.run(attempt, output))
         assert await asyncio.to_thread(began.wait, 30)

@@ -138,6 +138,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.fault("X01", "P23")
 @pytest.mark.parametrize("max_workers", [1, 2])
 @pytest.mark.parametrize(("build", "told"), FAULTS.items(), ids=lambda value: getattr(value, "__name__", ""))
 def test_a_run_that_cannot_start_says_why_and_the_loop_goes_on(build, told, max_workers, tmp_path):
@@ -177,6 +178,7 @@ def test_a_run_that_did_not_start_has_no_usage_and_took_no_time():
     assert (result.index, result.attempt, result.leaked, bool(result.host)) == (0, 1, False, True)
 
 
+@pytest.mark.fault("X03")
 def test_a_word_of_the_greatest_length_is_passed_and_a_longer_one_is_named_with_its_option():
     task = Task("true").arg("--text", ["x" * LONGEST_WORD, "x" * (LONGEST_WORD + 1), "x"])
     passed, refused, short = task.run(ostreams=[], use_tqdm=False)
@@ -188,6 +190,7 @@ def test_a_word_of_the_greatest_length_is_passed_and_a_longer_one_is_named_with_
     assert len(refused.error) < 500
 
 
+@pytest.mark.fault("X03")
 def test_a_variable_that_is_too_long_is_named():
     refused, passed = Task("true").env("BIG", ["x" * LONGEST_WORD, "x"]).run(ostreams=[], use_tqdm=False)
     assert (refused.status, passed.status) == ("not_started", "succeeded")
@@ -195,6 +198,7 @@ def test_a_variable_that_is_too_long_is_named():
     assert "BIG" in refused.error
 
 
+@pytest.mark.fault("X03")
 def test_many_words_that_are_too_long_together_are_counted():
     limit, _ = resource.getrlimit(resource.RLIMIT_STACK)
     if limit in (resource.RLIM_INFINITY, -1) or limit > 1 << 28:

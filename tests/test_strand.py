@@ -59,6 +59,7 @@ def test_no_more_threads_than_allowed_and_none_is_left() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "taskexp-test"]
 
 
+@pytest.mark.fault("P15")
 def test_jobs_run_all_the_same_when_the_system_gives_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

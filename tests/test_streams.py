@@ -113,6 +113,7 @@ def test_on_verbose_of_a_parallel_loop_is_called_in_one_thread_never_twice_at_on
     assert threads != {threading.current_thread()}
 
 
+@pytest.mark.fault("S06")
 def test_lines_end_at_a_newline_alone():
     text = "a\x0bb\x0cc\x1cd\x85e\u2028f\x00g\nh\n"
     program = python(f"import sys; sys.stdout.buffer.write({text!r}.encode())")
@@ -120,6 +121,7 @@ def test_lines_end_at_a_newline_alone():
     assert bytes_of(program) == text.encode()
 
 
+@pytest.mark.fault("S06")
 def test_crlf_ends_a_line_too_and_bytes_keep_it():
     program = sh(r"printf 'one\r\ntwo\r\n'")
     assert lines_of(program) == [("stdout", "one\n"), ("stdout", "two\n")]
@@ -127,6 +129,7 @@ def test_crlf_ends_a_line_too_and_bytes_keep_it():
     assert bytes_of(program) == b"one\r\ntwo\r\n"
 
 
+@pytest.mark.fault("S07")
 def test_a_redrawn_line_reaches_logs_and_callbacks_as_its_last_state(program, marker):
     argv = [*program("redraws"), marker, "50", "0.002"]
     assert lines_of(argv) == [("stdout", "step 50 of 50\n"), ("stdout", "done\n")]
@@ -139,6 +142,7 @@ def test_a_redraw_that_never_ends_its_line_is_told_once():
     assert lines_of(sh(r"printf '10%%\r20%%\r30%%\r'")) == [("stdout", "30%")]
 
 
+@pytest.mark.fault("S12")
 @pytest.mark.parametrize("how", ["exit", "kill", "sleep"])
 def test_a_last_line_without_newline_is_delivered_however_the_program_ends(program, marker, how):
     argv = [*program("unended"), marker, how]
@@ -146,6 +150,7 @@ def test_a_last_line_without_newline_is_delivered_however_the_program_ends(progr
     assert sorted(lines) == [("stderr", "unended too"), ("stdout", "unended"), ("stdout", "whole\n")]
 
 
+@pytest.mark.fault("S12")
 def test_no_tail_is_lost_in_many_short_runs():
     tails: list[str] = []
     task = Task(sh("printf abc; kill -9 $$")).env("N", range(100))
@@ -153,6 +158,7 @@ def test_no_tail_is_lost_in_many_short_runs():
     assert tails == ["abc"] * 100
 
 
+@pytest.mark.fault("S01")
 @pytest.mark.parametrize("size", [1, 65_535, 65_536, 65_537, 131_072, MIB - 1])
 def test_a_line_of_any_length_up_to_a_mebibyte_comes_whole(program, marker, size):
     [(_, line)] = lines_of([*program("huge_line"), marker, str(size), "newline"])
@@ -160,6 +166,7 @@ def test_a_line_of_any_length_up_to_a_mebibyte_comes_whole(program, marker, size
     assert line == ("0123456789abcdef" * (size // 16 + 1))[:size] + "\n"
 
 
+@pytest.mark.fault("S01")
 @pytest.mark.parametrize("end", [[], ["newline"]], ids=["unended", "ended"])
 def test_a_longer_line_comes_in_pieces_of_at_most_a_mebibyte(program, marker, end):
     size = 10_000_000
@@ -173,6 +180,7 @@ def test_a_longer_line_comes_in_pieces_of_at_most_a_mebibyte(program, marker, en
     assert bytes_of(argv) == text.encode()
 
 
+@pytest.mark.fault("S14")
 def test_both_streams_are_read_at_the_same_time_and_whole(program, marker):
     counts = {"stdout": 0, "stderr": 0}
 
@@ -184,6 +192,7 @@ def test_both_streams_are_read_at_the_same_time_and_whole(program, marker):
     assert counts == {"stdout": 3_000_000, "stderr": 6_000_000}
 
 
+@pytest.mark.fault("S11")
 def test_within_one_stream_the_order_is_kept_and_merged_by_the_shell_in_both():
     script = "i=0; while [ $i -lt 400 ]; do echo out$i; echo err$i >&2; i=$((i+1)); done"
     lines = lines_of(sh(script))
@@ -197,6 +206,7 @@ def test_within_one_stream_the_order_is_kept_and_merged_by_the_shell_in_both():
 # ---- text and bytes
 
 
+@pytest.mark.fault("S05", "S08")
 def test_binary_streams_get_the_exact_bytes_and_text_streams_beside_them_replaced_text(program, marker, tmp_path):
     expected = bytes(range(256)) + random.Random(7).randbytes(1_000_000)
     text, memory = io.StringIO(), io.BytesIO()
@@ -216,6 +226,7 @@ def test_binary_streams_get_the_exact_bytes_and_text_streams_beside_them_replace
     assert (tmp_path / "text").read_text(encoding="utf-8").count("\n") == text.getvalue().count("\n")
 
 
+@pytest.mark.fault("S04")
 @pytest.mark.parametrize("offset", range(65_533, 65_538))
 def test_a_character_at_the_border_of_a_chunk_stays_whole(offset):
     program = python(
@@ -224,6 +235,7 @@ def test_a_character_at_the_border_of_a_chunk_stays_whole(offset):
     assert text_of(program) == "x" * offset + "😀é\n"
 
 
+@pytest.mark.fault("S04")
 def test_a_character_that_is_written_in_two_halves_stays_whole():
     program = python(HALVES.format("(1, b'\\xc3\\xa9\\xf0\\x9f'), (1, b'\\x98\\x80\\n')"))
     text = io.StringIO()
@@ -238,6 +250,7 @@ def test_the_two_streams_do_not_share_a_half_character():
     assert sorted(lines_of(program)) == [("stderr", "err\n"), ("stdout", "😀\n")]
 
 
+@pytest.mark.fault("S09")
 def test_a_text_stream_of_a_poor_encoding_loses_no_line(tmp_path):
     path = tmp_path / "log"
     with path.open("w", encoding="ascii") as log:
@@ -247,6 +260,7 @@ def test_a_text_stream_of_a_poor_encoding_loses_no_line(tmp_path):
     assert between == r"\xe9\U0001f600"
 
 
+@pytest.mark.fault("S09")
 def test_a_driver_in_the_c_locale_loses_no_line(tmp_path):
     printed = r"echo before; printf '\303\251\n'; echo after"
     script = f"from taskexp import Task\nTask(['sh', '-c', {printed!r}]).run(use_tqdm=False)\n"
@@ -281,6 +295,7 @@ class OnlyWritesBytes:
         self.pieces.append(data)
 
 
+@pytest.mark.fault("O07")
 def test_anything_with_write_is_an_ostream_and_gets_what_it_takes(tmp_path, capfd):
     text, data = OnlyWrites(), OnlyWritesBytes()
     with (
@@ -312,6 +327,7 @@ def test_a_stream_given_twice_gets_the_output_once():
     assert stream.getvalue() == "once\n"
 
 
+@pytest.mark.fault("O08")
 def test_the_default_is_the_standard_output_of_the_moment():
     caught = io.StringIO()
     with contextlib.redirect_stdout(caught):
@@ -369,6 +385,7 @@ def test_a_terminal_shows_an_unfinished_line_while_the_program_waits(terminal, t
     eventually(lambda: terminal.text == "password: thanks\n", "not all was shown")
 
 
+@pytest.mark.fault("S07")
 def test_a_terminal_shows_redraws_live_while_a_log_gets_the_last_state(terminal, tmp_path):
     seen, log = tmp_path / "seen", io.StringIO()
     script = rf"printf '\r10%%'; until [ -e {seen} ]; do sleep 0.01; done; printf '\r20%%'; printf '\r30%%\n'"
@@ -433,6 +450,7 @@ def test_text_lines_are_the_last_states_of_the_bytes_between_newlines(data):
     assert feed_text(data, []) == [line for line in expected if line]
 
 
+@pytest.mark.fault("S01")
 @settings(max_examples=15)
 @given(
     lengths=st.lists(
@@ -449,6 +467,7 @@ def test_long_lines_come_in_pieces_however_they_are_chunked(lengths, step):
     assert all(len(line) <= MAX_LINE_BYTES for block in blocks for line in block.split(b"\n"))
 
 
+@pytest.mark.fault("S03")
 @pytest.mark.parametrize("lines", [RawLines, TextLines])
 @pytest.mark.parametrize("ending", [b"x", b"\r"], ids=["plain", "redrawn"])
 def test_cutting_lines_takes_linear_time(lines, ending):
@@ -494,6 +513,7 @@ print(exe.result.status, counter.count, Counter.heard, (peak_kib() - before) // 
 """
 
 
+@pytest.mark.fault("S02", "S16")
 @pytest.mark.parametrize("name", ["floods", "huge_line"])
 def test_memory_is_flat_under_a_flood(program, marker, tmp_path, name):
     size = 300 * MIB
@@ -504,6 +524,7 @@ def test_memory_is_flat_under_a_flood(program, marker, tmp_path, name):
     assert int(growth_mib) < 60
 
 
+@pytest.mark.fault("S15")
 def test_a_slow_stream_slows_the_program_down_and_loses_nothing(tmp_path):
     class Slow:
         def __init__(self) -> None:
@@ -579,6 +600,7 @@ BROKEN_STREAMS: dict[str, Callable[[], object]] = {
 }
 
 
+@pytest.mark.fault("O01", "O02")
 @pytest.mark.parametrize("kind", BROKEN_STREAMS)
 def test_a_stream_that_fails_costs_one_warning_and_neither_the_run_nor_the_others(kind, capfd):
     before, after = io.StringIO(), io.BytesIO()
@@ -605,11 +627,13 @@ def test_two_broken_streams_are_two_warnings(capfd):
     assert "RaisesAfter" in "".join(warnings)
 
 
+@pytest.mark.fault("O09")
 def test_a_broken_stream_is_told_once_in_a_whole_sweep(capfd):
     Task(["echo"]).arg(None, range(10)).run(use_tqdm=False, max_workers=3, ostreams=[Broken()])
     assert capfd.readouterr().err.count("warning") == 1
 
 
+@pytest.mark.fault("O04")
 def test_a_callback_that_raises_at_each_line_is_told_once_with_its_traceback(capfd):
     calls: list[str] = []
 
@@ -654,6 +678,7 @@ def unread_pipe() -> Iterator[UnreadPipe]:
         pipe.stream.close()
 
 
+@pytest.mark.fault("O03")
 def test_a_timeout_is_on_time_while_a_stream_blocks_for_ever(program, marker, unread_pipe, capfd):
     gone_after: list[float] = []
     log = io.BytesIO()
@@ -675,6 +700,7 @@ def test_a_timeout_is_on_time_while_a_stream_blocks_for_ever(program, marker, un
     assert capfd.readouterr().err.count("taskexp: warning: the stream") == 1
 
 
+@pytest.mark.fault("O03")
 def test_a_blocked_stream_holds_up_no_other_run(program, marker, unread_pipe):
     async def main() -> list[RunResult]:
         tasks = []
@@ -696,6 +722,7 @@ def test_a_blocked_stream_holds_up_no_other_run(program, marker, unread_pipe):
     assert all(result.duration.total_seconds() < ENOUGH_SECONDS for result in results)
 
 
+@pytest.mark.fault("O05")
 def test_a_timeout_is_on_time_while_a_callback_blocks(program, marker):
     freed = threading.Event()
     survivors: list[list[int]] = []
@@ -784,6 +811,7 @@ def test_stdin_is_the_same_text_bytes_or_file_in_every_run(tmp_path):
     assert stdin_of("") == b""
 
 
+@pytest.mark.fault("T04")
 def test_without_stdin_a_program_reads_the_end_at_once():
     assert stdin_of(None) == b""
     assert text_of(sh("readlink /proc/self/fd/0")) == "/dev/null\n"
@@ -801,6 +829,7 @@ def test_a_missing_stdin_file_is_a_run_that_did_not_start(tmp_path, capfd):
     assert "missing" in "".join(capfd.readouterr())
 
 
+@pytest.mark.fault("S10")
 def test_live_asks_python_programs_not_to_buffer(monkeypatch):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     program = python("import time; print('early'); time.sleep(1000)")

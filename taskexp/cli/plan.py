@@ -9,7 +9,7 @@ from taskexp.cli.sweep import Sweep
 from taskexp.plan.point import Point
 from taskexp.plan.secrets import without_secrets
 from taskexp.words.counting import counted
-from taskexp.words.errors import PointError
+from taskexp.words.errors import ArgumentValueError, PointError
 
 EXAMPLE = "  taskexp plan 'gcc -O{0..3} {-g,} main.c'"
 SHOWN = 3
@@ -37,9 +37,14 @@ def main(namespace: argparse.Namespace) -> int:
     return 0
 
 
-def commands(sweep: Sweep) -> Iterator[str]:
-    """Write every command of a sweep, in its order."""
-    return (_command(sweep, step) for step in _steps(sweep))
+def write_commands(sweep: Sweep, *, as_json: bool) -> int:
+    """Write every command of a sweep, in its order: a dry run. Raises ArgumentValueError."""
+    if as_json:
+        raise ArgumentValueError("--dry-run writes lines for people and shells; `taskexp plan --json` is for programs")
+    sweep.check()
+    for step in _steps(sweep):
+        print(_command(sweep, step))
+    return 0
 
 
 def _steps(sweep: Sweep) -> range:

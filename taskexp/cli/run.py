@@ -4,8 +4,7 @@ import argparse
 
 from taskexp.cli.arguments import add_sweep_arguments, sweep_of
 from taskexp.cli.conduct import add_showing_arguments, conduct, showing_of
-from taskexp.cli.plan import commands
-from taskexp.words.errors import ArgumentValueError
+from taskexp.cli.plan import write_commands
 
 EXAMPLE = """\
   taskexp run -j 4 --timeout 600 'python train.py --lr {1e-3,1e-4} --seed {1..5} {--amp,}'
@@ -25,12 +24,5 @@ def main(namespace: argparse.Namespace) -> int:
     """Run the sweep; see `taskexp.cli.main` for the exit code."""
     sweep = sweep_of(namespace)
     if namespace.dry_run:
-        if namespace.json:
-            raise ArgumentValueError(
-                "--dry-run writes lines for people and shells; `taskexp plan --json` is for programs"
-            )
-        sweep.check()
-        for line in commands(sweep):
-            print(line)
-        return 0
+        return write_commands(sweep, as_json=namespace.json)
     return conduct(sweep, sweep.folder, showing_of(namespace))

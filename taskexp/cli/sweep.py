@@ -129,7 +129,7 @@ class Sweep:
     def _shard(self) -> tuple[int, int] | None:
         if (shard := self.options.get("shard")) is None:
             return None
-        if (match := re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", shard, re.ASCII)) is None:
+        if (match := re.fullmatch(r"\s*(\d{1,999})\s*/\s*(\d{1,999})\s*", shard, re.ASCII)) is None:
             raise ArgumentValueError(f"shard={shard!r} is no part of a sweep; write K/N, part K of N from 1, as in 1/4")
         part, parts = map(int, match.groups())
         if not 1 <= part <= parts:

@@ -77,7 +77,7 @@ def read_sweepfile(path: Path) -> Table:
         raise ArgumentValueError(f"{path}: there is no such file; give a sweep file or a quoted command") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ArgumentValueError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of numbers with thousands of digits, and deep lists, too
         raise ArgumentValueError(f"{path}: this is no TOML: {error}") from error
     return checked_table(table, str(path))
 

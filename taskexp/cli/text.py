@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from taskexp.record.plainfile import open_plain
 from taskexp.run.cells import count_cells, cut, visible
 
 ELLIPSIS = "…"
@@ -35,7 +36,7 @@ def shorten(text: str, width: int) -> str:
 def last_lines(path: Path, count: int) -> list[str]:
     """Read the last lines of a log; none where there is no log."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
     except OSError:  # it did not start, or its log was thrown away

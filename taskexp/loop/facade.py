@@ -84,9 +84,9 @@ class LoopThread:
         self._thread.join()
 
     def _run(self) -> None:
-        import anyio
-
         try:
+            import anyio
+
             anyio.run(self._serve, backend="asyncio")
         except BaseException as error:
             if self._started.done():

@@ -26,14 +26,25 @@ class Performer:
         recorder: where attempts are recorded.
         keeps_tail: whether the last output of an attempt has to be kept.
         notices: whether it is told that a run could not be started.
+        on_shortage: told why a run has to wait, when the system has no room for one more.
     """
 
-    def __init__(self, engine: Engine, lane: Lane, recorder: Recorder, *, keeps_tail: bool, notices: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        lane: Lane,
+        recorder: Recorder,
+        *,
+        keeps_tail: bool,
+        notices: bool,
+        on_shortage: Callable[[str], object],
+    ) -> None:
         self._engine = engine
         self._recorder = recorder
         self._lane = lane
         self._keeps_tail = keeps_tail
         self._notices = notices
+        self._on_shortage = on_shortage
 
     async def perform(
         self,
@@ -97,6 +108,7 @@ class Performer:
             parse_cpus(devices[CPUS], "slots") if CPUS in devices else None,
             on_start=record.note_pid,
             identify=lambda: run_name(run.point.fingerprint, run.attempt_number),
+            on_shortage=self._on_shortage,
         )
         if hurried():  # while it was recorded
             return Ending.unstarted(Status.interrupted, STOPPED, socket.gethostname())

@@ -22,6 +22,7 @@ from taskexp.record.journal.journal import Ask, Begun, Journal
 from taskexp.record.journal.log import Log
 from taskexp.record.journal.reader import read_runs
 from taskexp.record.metrics import MetricTap
+from taskexp.run.search import Search
 from taskexp.run.strand import THREAD_PREFIX, Executor
 from taskexp.words.errors import JournalError, PointError
 from taskexp.words.outcome import RunResult, Status
@@ -66,11 +67,14 @@ class Recorder:
 
     Args:
         options: which journal, and which of the recorded runs run again.
-        executor: where logs are written and lines are looked at.
+        executor: where logs are written.
+        search: looks for metrics.
         failed: told when the journal cannot be written; by the thread that notices.
     """
 
-    def __init__(self, options: LoopOptions, executor: Executor, failed: Callable[[JournalError], object]) -> None:
+    def __init__(
+        self, options: LoopOptions, executor: Executor, search: Search, failed: Callable[[JournalError], object]
+    ) -> None:
         self.error: JournalError | None = None
         """Why the journal could not be written, once it could not."""
         self._folder = options.journal
@@ -78,6 +82,7 @@ class Recorder:
             Journal, options.journal or Path(), options.rerun, options.secret_values, gathers=options.is_parallel
         )
         self._executor = executor
+        self._search = search
         self._tell_failure = failed
         self._journal: Journal | None = None
         self._opening: Future[Journal] | None = None
@@ -147,7 +152,7 @@ class Recorder:
 
     async def begin(self, run: Run, slot: int, devices: Mapping[str, str], hurried: Callable[[], bool]) -> Record:
         """Record that an attempt is about to start. Raises JournalError."""
-        metrics = MetricTap(run.point.metrics, self._executor) if run.point.metrics else None
+        metrics = MetricTap(run.point.metrics, self._search) if run.point.metrics else None
         if self._folder is None:
             run.attempt_number = run.tries
             return Record(None, None, metrics)

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal, TypeAlias, cast
@@ -48,28 +48,34 @@ class Retry:
     @property
     def reads_output(self) -> bool:
         """Whether the last output of a run has to be kept."""
-        return any(isinstance(reason, re.Pattern) for reason in self.reasons)
+        return bool(self.patterns)
 
     def repeats(self, losses: int) -> bool:
         """Tell whether a run is tried again whose machine was lost, for so many times now."""
         return self.repeats_lost and losses <= MOST_LOSSES
 
-    def wants(self, tries: int, result: RunResult, output: Callable[[], str]) -> bool:
-        """Tell whether a run is to be tried again.
+    @property
+    def patterns(self) -> list[re.Pattern[str]]:
+        """What is searched for in the last output."""
+        return [reason for reason in self.reasons if isinstance(reason, re.Pattern)]
+
+    def may_want(self, tries: int, result: RunResult) -> bool:
+        """Tell whether there may be a reason to try a run again.
 
         Args:
             tries: how many attempts it has had.
             result: how its last attempt ended.
-            output: gives the last output of that attempt.
         """
-        if tries > self.retries or result.status not in _STATUSES:
-            return False
-        return any(_holds(reason, result, output) for reason in self.reasons)
+        return tries <= self.retries and result.status in _STATUSES
+
+    def wants(self, result: RunResult) -> bool:
+        """Tell whether its ending is a reason, whatever it printed."""
+        return any(_holds(reason, result) for reason in self.reasons)
 
 
-def _holds(reason: Reason, result: RunResult, output: Callable[[], str]) -> bool:
+def _holds(reason: Reason, result: RunResult) -> bool:
     if isinstance(reason, re.Pattern):
-        return reason.search(output()) is not None
+        return False
     if isinstance(reason, Status):
         return result.status is reason
     return result.status is Status.failed and result.returncode == reason

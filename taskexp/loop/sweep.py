@@ -31,7 +31,11 @@ from taskexp.plan.route import Route
 from taskexp.run.arrival import arrival_aside, arrival_of
 from taskexp.run.engine import Engine
 from taskexp.run.interrupt import Interrupt, Phase, interruption, redeliver
+from taskexp.run.orphans import say_strays
+from taskexp.run.room import descriptor_limit, fitting, needed
+from taskexp.run.search import Search
 from taskexp.run.strand import Strand, ThreadPool
+from taskexp.run.suspension import Suspension
 from taskexp.run.taps import Lane
 from taskexp.words.errors import EngineError, JournalError, RunFailed
 from taskexp.words.outcome import Ending, RunResult, Status
@@ -63,22 +67,30 @@ class Sweep:
         self.turnstile = Turnstile()
         self._narration = Narration(options)
         self.outlets = self._narration.outlets
-        self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, self._look_again)
+        suspension = Suspension(self._suspend, self._go_on)
+        self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, suspension, self._look_again)
         self.failure: RunFailed | None = None
         self.stopping = False
         self.finished = False
         self.loop: AbstractEventLoop | None = None
-        self.tally = Tally(self.outlets, route, options.halt)
+        self.tally = Tally(self.outlets, route, options.halt, engine.clock.now)
         self._engine = engine
         self._course = Course(route)
         self._slots = Slots(options.environs, 1)  # as many as there are is known once the engine is open
         self._pool = Pool(self._slots, self, rests_alone=not options.is_parallel)
         self._callback_thread = ThreadPool("callback", max_threads=1)
-        self.recorder = Recorder(options, self._narration.spoolers, self._give_up_recording)
+        self._search = Search(self.outlets.notify)
+        self.recorder = Recorder(options, self._narration.spoolers, self._search, self._give_up_recording)
         lane = Lane(Strand(self._callback_thread))
         self._performer = Performer(
-            engine, lane, self.recorder, keeps_tail=options.retry.reads_output, notices=options.notices
+            engine,
+            lane,
+            self.recorder,
+            keeps_tail=options.retry.reads_output,
+            notices=options.notices,
+            on_shortage=self._tell_shortage,
         )
+        self._is_short = False
         self._begun = False
         self._iterating = False
         self._face: Face = "sync"
@@ -109,7 +121,7 @@ class Sweep:
 
     def _open_engine(self) -> None:
         self._engine.open(lambda: self.post(self._look_at_engine))
-        self._slots.width = self.options.width(self._engine)
+        self._slots.width = fitting(self.options.width(self._engine))
 
     def _look_at_engine(self) -> None:
         """Learn that the engine has more room, or less, or can run nothing any more; loop."""
@@ -118,7 +130,7 @@ class Sweep:
                 self.outlets.notify(f"taskexp: {self._engine.failure}")
                 self._pool.stop_waiting(self.refusal or "")
         else:
-            self._slots.width = self.options.width(self._engine)
+            self._slots.width = fitting(self.options.width(self._engine))
         self._look_again()
 
     def begin(self, face: Face, *, lists_recorded: bool = False) -> None:
@@ -140,9 +152,15 @@ class Sweep:
             self.outlets.notify(f"taskexp: {warning}")
         self.tally.begin(shown=options.use_tqdm, shows_runs=options.show_runs)
         width = self._slots.width
-        if options.max_workers is not None and width < options.max_workers:
-            slots = "there is 1 slot" if width == 1 else f"there are {width} slots"
-            self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {width} at a time")
+        wanted = options.width(self._engine)
+        if options.max_workers is not None and wanted < options.max_workers:
+            slots = "there is 1 slot" if wanted == 1 else f"there are {wanted} slots"
+            self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {wanted} at a time")
+        if width < wanted and options.max_workers is not None:
+            self.outlets.notify(
+                f"taskexp: warning: only {descriptor_limit()} files may be open: {width} runs at a time, "
+                f"not {wanted}; `ulimit -n {needed(wanted)}` allows for more"
+            )
 
     def recorded_results(self) -> list[RunResult]:
         """Read the results of the recorded runs that were passed over; after the sweep. Raises JournalError."""
@@ -197,6 +215,8 @@ class Sweep:
         self.recorder.close()  # while a signal still finds us
         self.interrupt.remove()
         self.tally.close()
+        if (told := say_strays(self._engine.strays())) is not None:
+            self.outlets.notify(f"taskexp: {told}")
         if self.interrupted and self.recorder.folder is not None:
             self.outlets.notify(f"taskexp: what has ended is recorded in {self.recorder.folder}; start again to go on")
         self._narration.close()
@@ -208,6 +228,7 @@ class Sweep:
         """Give back what only runs need, unless something runs."""
         if not self.load:
             self.recorder.close()
+            self._search.close()
             self._engine.close()
 
     def in_callback(self) -> bool:
@@ -344,7 +365,7 @@ class Sweep:
             result = await self._performer.perform(
                 run, slot, devices, lambda: self.stopping or run.unwanted, partial(self._pool.vacate, run)
             )
-        if (pause := self._pause_after(run, result)) is not None:
+        if (pause := await self._pause_after(run, result)) is not None:
             self.tally.retry()
             return pause
         await self.conclude(run)
@@ -398,9 +419,9 @@ class Sweep:
 
     # ---- how runs end
 
-    def _pause_after(self, run: Run, result: RunResult) -> float | None:
+    async def _pause_after(self, run: Run, result: RunResult) -> float | None:
         """Decide whether a run is tried again, and say so; returns the seconds until then."""
-        if self.refusal is not None or run.unwanted or not self._wants_again(run, result):
+        if not await self._is_to_be_tried_again(run, result):
             return None
         retry = self.options.retry
         pause = pause_before(run.tries + 1)
@@ -412,10 +433,33 @@ class Sweep:
         )
         return pause
 
-    def _wants_again(self, run: Run, result: RunResult) -> bool:
+    async def _is_to_be_tried_again(self, run: Run, result: RunResult) -> bool:
+        retry = self.options.retry
+        if self._may_not_go_on(run):
+            return False
         if run.was_displaced:
-            return self.options.retry.repeats(run.losses)
-        return self.options.retry.wants(run.tries - run.losses, result, run.last_output)
+            return retry.repeats(run.losses)
+        if not retry.may_want(run.tries - run.losses, result):
+            return False
+        if retry.wants(result):
+            return True
+        found: list[object] = []
+
+        def search() -> None:
+            found.extend(self._search.find(retry.patterns, run.last_output(), by_line=False))
+
+        if retry.reads_output:
+            await self._performer.call(search, lambda: self._may_not_go_on(run), Lane(Strand(self._search.executor)))
+        return any(found) and not self._may_not_go_on(run)
+
+    def _may_not_go_on(self, run: Run) -> bool:
+        return self.refusal is not None or run.unwanted
+
+    def _tell_shortage(self, why: str) -> None:
+        """Say once that runs have to wait for the system."""
+        if not self._is_short:
+            self._is_short = True
+            self.outlets.notify(f"taskexp: warning: {why}; runs wait until there is room, fewer at a time")
 
     def _settle(self, run: Run, result: RunResult) -> None:
         """Publish a run's result; loop."""
@@ -466,6 +510,17 @@ class Sweep:
         """Nothing came of a signal, or the question of Ctrl-C was answered; loop."""
         self._pool.fill()
         self.turnstile.notify()
+
+    def _suspend(self, ready: Callable[[], None]) -> None:
+        """Ctrl-Z: stop the runs, and take the bar off the terminal; loop."""
+        self._engine.pause()
+        self.outlets.cover(ready)
+
+    def _go_on(self) -> None:
+        """The driver goes on after Ctrl-Z; loop."""
+        self._engine.resume()
+        self.outlets.uncover()
+        self._look_again()
 
     def _arrive_at_stop(self) -> None:
         """Nothing runs any more after a stop: pass the signal on that was its cause, if one was."""

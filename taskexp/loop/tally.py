@@ -1,6 +1,6 @@
 """Tally: what a sweep counts; the bar while it goes on, the summary at its end, and when it is time to halt."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from taskexp.loop.halt import Halt
@@ -20,12 +20,14 @@ class Tally:
         outlets: where to the user is spoken.
         route: the points that it goes to.
         halt: when to give up; None is never.
+        clock: tells the time that the runs could use, in seconds.
     """
 
-    def __init__(self, outlets: Outlets, route: Route, halt: Halt | None) -> None:
+    def __init__(self, outlets: Outlets, route: Route, halt: Halt | None, clock: Callable[[], float]) -> None:
         self._outlets = outlets
         self._route = route
         self._halt = halt
+        self._clock = clock
         self._summary = Summary()
         self.progress = self._make_progress(shown=False)
         self._recorded = 0
@@ -91,5 +93,5 @@ class Tally:
             self._outlets.notify(text)
 
     def _make_progress(self, *, shown: bool, shows_runs: bool = False) -> Progress:
-        route = self._route
-        return Progress(self._outlets, route.step_count, route.first_step, shown=shown, shows_runs=shows_runs)
+        steps, first = self._route.step_count, self._route.first_step
+        return Progress(self._outlets, steps, first, shown=shown, shows_runs=shows_runs, clock=self._clock)

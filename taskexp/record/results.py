@@ -138,7 +138,7 @@ class Results(Table):
 
         Args:
             name: what it is called.
-            pattern: a regular expression whose first group is the number.
+            pattern: a regular expression whose first group is the number. It is searched for here, without a limit.
             take: which of several: "first", "last", "min" or "max".
         """
         metric = checked_metric(name, pattern, take)

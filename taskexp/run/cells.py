@@ -11,11 +11,24 @@ _ESCAPES = re.compile(
     r"\x1b(\[[0-?]*[ -/]*([@-~]|\Z)|\][^\x07\x1b]*(\x07|\x1b\\)?|[PX^_][^\x1b]*(\x1b\\)?|[ -/]*[0-~])"
     r"|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
 )
+_HARMLESS = re.compile(r"[\b\n\r]|\x1b\[[0-9;:]*m")
+"""Of these, what stays within its row and leaves the terminal as it was, but for colours."""
 
 
 def visible(text: str) -> str:
     """Return a text without what moves the cursor or colours it."""
     return _ESCAPES.sub("", text)
+
+
+def tamed(text: str) -> str:
+    """Return a text with its colours, without all else that a terminal would obey.
+
+    What moves the cursor, clears the screen, sets the title, asks the terminal something that it answers as if it were
+    typed, is left out. Tabs, backspaces and ends of lines stay.
+    """
+    if not _ESCAPES.search(text):
+        return text
+    return _ESCAPES.sub(lambda found: found[0] if _HARMLESS.fullmatch(found[0]) else "", text)
 
 
 def single_row(text: str) -> str:

@@ -7,8 +7,7 @@ at. Where there is no /proc, nothing is found and the group is all there is.
 
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import cache
 
 MARKER = "TASKEXP_RUN"
@@ -19,14 +18,25 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _SNAPSHOT_SECONDS = 0.02
 
 
-@dataclass(frozen=True, slots=True)
 class Process:
-    """A living process: its numbers, and its start in clock ticks since boot, which no reuse of its pid has."""
+    """A living process: its numbers, and its start in clock ticks since boot, which no reuse of its pid has.
 
-    pid: int
-    parent: int
-    group: int
-    start_ticks: int
+    No dataclass, whose import takes longer than all that the watchdog loads.
+    """
+
+    __slots__ = ("group", "parent", "pid", "start_ticks")
+
+    def __init__(self, pid: int, parent: int, group: int, start_ticks: int) -> None:
+        self.pid = pid
+        self.parent = parent
+        self.group = group
+        self.start_ticks = start_ticks
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Process) and (self.pid, self.start_ticks) == (other.pid, other.start_ticks)
+
+    def __hash__(self) -> int:
+        return hash((self.pid, self.start_ticks))
 
 
 def driver_mark() -> str:
@@ -114,6 +124,26 @@ def _markers(process: Process) -> list[bytes]:
     return []
 
 
+def family(since_ticks: int, belongs: Callable[[Process, list[bytes]], bool]) -> list[Process]:
+    """Find the living processes that belong somewhere, and all their descendants.
+
+    Args:
+        since_ticks: only processes that were started then or later are looked at.
+        belongs: tells whether a process does; it is given its markers, too.
+    """
+    later = [each for each in _living() if each.start_ticks >= since_ticks and each.pid != os.getpid()]
+    by_parent: dict[int, list[Process]] = {}
+    for each in later:
+        by_parent.setdefault(each.parent, []).append(each)
+    members = {each for each in later if belongs(each, _markers(each))}
+    parents = [each.pid for each in members]
+    while parents:
+        children = set(by_parent.get(parents.pop(), ())) - members
+        members |= children
+        parents += [child.pid for child in children]
+    return list(members)
+
+
 def start_ticks(pid: int) -> int | None:
     """Return when a living process was started, in clock ticks since boot; None if there is none, or no /proc."""
     process = _parse(pid, _read(f"/proc/{pid}/stat"))
@@ -169,6 +199,12 @@ def _numbers(process: Process) -> tuple[int, int] | None:
         return int(values[b"TASKEXP_INDEX"]), int(values[b"TASKEXP_ATTEMPT"])
     except (KeyError, ValueError):  # it ended meanwhile, or it was started without them
         return None
+
+
+def name_of(process: Process) -> str:
+    """Return the name of a process's program, without the folder; "" if it is gone."""
+    program = _read(f"/proc/{process.pid}/cmdline").partition(b"\0")[0]
+    return os.fsdecode(program.rpartition(b"/")[2])
 
 
 def is_alive(process: Process) -> bool:

@@ -66,7 +66,7 @@ def parse_cpus(text: str, where: str) -> frozenset[int]:
     """Read CPU numbers as `0,2` or `0-3`. Raises ArgumentValueError."""
     cpus: list[int] = []
     for part in text.split(","):
-        if (match := re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part, re.ASCII)) is None:
+        if (match := re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part, re.ASCII)) is None:
             raise ArgumentValueError(f"{where}: {text!r} is no list of CPUs; write numbers such as '0,2' or '0-3'")
         first, last = int(match[1]), int(match[2] or match[1])
         if not first <= last < 1 << 16:

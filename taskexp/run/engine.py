@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from taskexp.plan.command import Command
+from taskexp.run.clock import Clock
 from taskexp.run.taps import StreamName
 from taskexp.words.errors import EngineError
 from taskexp.words.outcome import Ending
@@ -12,7 +13,7 @@ from taskexp.words.outcome import Ending
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a run is stopped; seconds on the monotonic clock.
+    """When a run is stopped; seconds on the engine's clock.
 
     Args:
         timeout: for the whole run; None is no limit.
@@ -37,6 +38,7 @@ class Attempt:
         on_start: told the number of the process once it runs.
         identify: tells what it is known by, whichever driver asks: the same for the same attempt of the same run.
         ask_to_end: asks the program to end where a SIGTERM to the process here would not; False is that it cannot.
+        on_shortage: told why it has to wait, when the system has no room for one more.
     """
 
     command: Command
@@ -44,6 +46,7 @@ class Attempt:
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     cpus: frozenset[int] | None = None
     on_start: Callable[[int], object] | None = None
+    on_shortage: Callable[[str], object] | None = None
     identify: Callable[[], str] | None = None
     ask_to_end: Callable[[], bool] | None = None
 
@@ -98,12 +101,26 @@ class Engine(Protocol):
         """Say how many runs go on at once, at least 1, where so many are wanted; None is as many as it has room for."""
         ...
 
+    clock: Clock
+    """The time that the runs could use; their limits and durations are by it."""
+
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end. Never raises for what the run does; cancelling it stops the run."""
         ...
 
     def stop(self, attempt: Attempt) -> None:
         """End a run gracefully: its `run` returns soon, with the status `interrupted`."""
+        ...
+
+    def pause(self) -> None:
+        """Stop the processes of all runs, as SIGSTOP does, and the clock; what starts meanwhile is stopped, too.
+
+        Elsewhere than on this machine runs go on while the driver is stopped, and so does their time.
+        """
+        ...
+
+    def resume(self) -> None:
+        """Let the processes and the clock go on."""
         ...
 
     def forget(self, attempt: Attempt) -> None:
@@ -121,6 +138,10 @@ class Engine(Protocol):
 
     def destroy(self) -> None:
         """Kill everything and wait until it is gone; any thread, for when the event loop is dead."""
+        ...
+
+    def strays(self) -> Mapping[int, str]:
+        """Find what runs that ended by themselves left running, out of reach: pid to name of the program."""
         ...
 
     def close(self) -> None:

@@ -15,22 +15,24 @@ import select
 import signal
 import sys
 import threading
+import time
 from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
 from types import FrameType
-from typing import IO, TextIO, TypeAlias
+from typing import IO, TextIO
 
 from taskexp.run.outlet import Outlet, Outlets, terminal_device
+from taskexp.run.screen import is_in_foreground
 from taskexp.run.strand import THREAD_PREFIX
+from taskexp.run.suspension import Handler, Suspension
 
 QUESTION = "Interrupt received. Do you want to exit? (yes/no): "
 WITHDRAWN_SECONDS = 0.1
 """How often a thread that waits for an answer looks whether it is still wanted."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
 
 class Phase(Enum):
@@ -73,6 +75,7 @@ class Interrupt:
         outlets: where the question is shown.
         stop: begins to stop everything; called on the event loop.
         kill: kills everything at once; called from the signal handler.
+        suspension: what Ctrl-Z does meanwhile.
         changed: called on the event loop when the phase has changed, or nothing came of a signal.
     """
 
@@ -81,6 +84,7 @@ class Interrupt:
         outlets: Outlets,
         stop: Callable[[], None],
         kill: Callable[[], None],
+        suspension: Suspension,
         changed: Callable[[], None],
     ) -> None:
         self.phase = Phase.CALM
@@ -89,6 +93,7 @@ class Interrupt:
         self._outlets = outlets
         self._stop = stop
         self._kill = kill
+        self._suspension = suspension
         self._changed = changed
         self._loop: AbstractEventLoop | None = None
         self._question: _Question | None = None
@@ -108,7 +113,7 @@ class Interrupt:
     @property
     def heard(self) -> bool:
         """Whether every signal that came has been dealt with, or asked about."""
-        return not self._noted and not self._processing
+        return not self._noted and not self._processing and not self._suspension.active
 
     def install(self) -> None:
         """Take the signals over; in the main thread only, elsewhere nothing happens. Ignored ones stay ignored."""
@@ -123,10 +128,12 @@ class Interrupt:
                 signal.signal(number, handler)
             handler.guests.append(self)
             self.previous[number] = handler.previous
+        self._suspension.install()
 
     def attach(self, loop: AbstractEventLoop) -> None:
         """Learn the event loop that decides; signals noted before it was there are brought to it."""
         self._loop = loop
+        self._suspension.attach(loop)
         self._process()
 
     def remove(self) -> None:
@@ -134,6 +141,7 @@ class Interrupt:
 
         A signal that came too late to be dealt with here is raised again, for whoever was there before.
         """
+        self._suspension.remove()
         self._drop_question()
         for number in self.previous:
             desk = signal.getsignal(number)
@@ -266,11 +274,16 @@ class _Question:
             return
 
     def _read_line(self, stdin: TextIO) -> str | None:
-        """Read what was typed; None if the question was withdrawn. The end of input is a yes."""
+        """Read what was typed; None if the question was withdrawn. The end of input is a yes.
+
+        In the background, after Ctrl-Z and `bg`, what is typed is the shell's; reading would stop us (SIGTTIN).
+        """
         while self._wanted:
             try:
                 if select.select([stdin], [], [], WITHDRAWN_SECONDS)[0]:
-                    return _read_typed(stdin)
+                    if is_in_foreground(stdin):
+                        return _read_typed(stdin)
+                    time.sleep(WITHDRAWN_SECONDS)
             except (OSError, ValueError):  # stdin was closed: nobody can answer any more
                 return "yes"
         return None
@@ -293,10 +306,7 @@ def may_ask() -> bool:
     """Tell whether somebody is there to answer: stdin and stderr are terminals and we are in the foreground."""
     if sys.stdin is None or terminal_device(sys.stdin) is None or terminal_device(sys.stderr) is None:
         return False
-    try:
-        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except OSError:
-        return False
+    return is_in_foreground(sys.stdin, otherwise=False)
 
 
 def _drained(noted: deque[int]) -> Iterator[int]:

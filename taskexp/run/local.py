@@ -2,29 +2,45 @@
 
 import asyncio
 import os
+import signal
 import socket
 import tempfile
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
+from operator import attrgetter
 from typing import IO
 
 from taskexp.plan.command import Command
-from taskexp.run.descendants import ProcessTable
+from taskexp.run.clock import Clock
+from taskexp.run.descendants import ProcessTable, family, name_of
 from taskexp.run.devices import usable_cpus
 from taskexp.run.engine import Attempt, Output
-from taskexp.run.spawn import BusyError, Spawner, StartError
+from taskexp.run.spawn import BusyError, ShortageError, Spawner, StartError, start_error
 from taskexp.run.strand import ThreadPool
 from taskexp.run.supervision import Cause, Supervision, finish
 from taskexp.run.watch import Watch
+from taskexp.run.watchdog import Watchdog
 from taskexp.words.outcome import Ending, Status
 
 BUSY_TRIES = 3
 BUSY_PAUSE_SECONDS = 0.05
 
+SHORTAGE_PAUSE_SECONDS = 0.5
+"""How long a run that the system has no room for waits for the end of another one before it tries again."""
+
+SHORTAGE_PATIENCE_SECONDS = 60.0
+"""How long it tries while no other of ours runs, whose end could make room."""
+
+SLOW_START_SECONDS = 0.0005
+"""A start that takes longer is left to a thread. On a machine with idle CPUs it takes 0.15 ms, and to hand it to a
+thread and back costs as much CPU time; on a busy one it takes ms, and threads made twice the runs of a loop that waits
+for each (8 workers at /bin/true, 2 CPUs)."""
+
 SPAWNERS = 2
-"""The threads that start runs while others run. One alone waits as long for each new program as the loop would; with
-two, 8 workers at /bin/true made 1.2 times the runs on an idle machine and 3 times on a busy one (2 CPUs)."""
+"""How many such threads there are."""
 
 
 class LocalEngine:
@@ -35,8 +51,10 @@ class LocalEngine:
     holds_alone = False
 
     def __init__(self) -> None:
+        self.clock = Clock()
         self._table = ProcessTable()
         self._spawner = Spawner()
+        self._watchdog = Watchdog(self._spawner)
         self._spawners = ThreadPool("spawn", SPAWNERS)
         self._wanted: set[Attempt] = set()
         self._supervisions: dict[Attempt, Supervision] = {}
@@ -45,6 +63,8 @@ class LocalEngine:
         """/dev/null, once a run reads it."""
         self._stdin_files: dict[str | bytes, IO[bytes]] = {}
         self._host = socket.gethostname()
+        self._turns: deque[asyncio.Event] = deque()
+        """What the runs wait on that the system had no room for, the longest first."""
 
     def open(self, changed: Callable[[], object]) -> None:
         """Nothing to get ready; see `Engine.open`."""
@@ -63,8 +83,10 @@ class LocalEngine:
 
     async def _try_until_it_runs(self, attempt: Attempt, output: Output) -> Ending:
         busy_tries = BUSY_TRIES
+        alone_since: float | None = None
         while attempt in self._wanted:
-            supervision = Supervision(attempt, output, self._watching(), self._host)
+            ward = self._watchdog.take_on()
+            supervision = Supervision(attempt, output, self._watching(), self.clock, ward, self._host)
             try:
                 ending = await self._start_and_supervise(supervision, attempt)
             except BusyError as error:
@@ -73,11 +95,32 @@ class LocalEngine:
                 busy_tries -= 1
                 await asyncio.sleep(BUSY_PAUSE_SECONDS)
                 continue
+            except ShortageError as error:
+                now = time.monotonic()
+                others_run = any(each.has_started for each in self._supervisions.values())
+                alone_since = None if others_run else now if alone_since is None else alone_since
+                if alone_since is not None and now - alone_since >= SHORTAGE_PATIENCE_SECONDS:
+                    return Ending.unstarted(Status.not_started, str(error), self._host)
+                if attempt.on_shortage is not None:
+                    attempt.on_shortage(str(error))
+                await self._wait_for_room()
+                continue
             except StartError as error:
                 return Ending.unstarted(Status.not_started, str(error), self._host)
             if ending is not None and not supervision.never_ran:
                 return ending
         return Ending.unstarted(Status.interrupted, "it was stopped before it could start", self._host)
+
+    async def _wait_for_room(self) -> None:
+        """Wait until a run has ended, whose room is for one that waits, or a while for other programs to make some."""
+        turn = asyncio.Event()
+        self._turns.append(turn)
+        try:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(turn.wait(), SHORTAGE_PAUSE_SECONDS)
+        finally:
+            if turn in self._turns:
+                self._turns.remove(turn)
 
     def _watching(self) -> Watch:
         """Return what watches the descriptors of runs: there is one per event loop."""
@@ -87,11 +130,11 @@ class LocalEngine:
 
     async def _start_and_supervise(self, supervision: Supervision, attempt: Attempt) -> Ending | None:
         """See a run from its start to its end; None if it was stopped before. Raises StartError."""
-        runs_alone = not self._supervisions
+        is_waited_for = not self._supervisions or self._spawner.usual_seconds <= SLOW_START_SECONDS
         self._supervisions[attempt] = supervision
         try:
             with self._stdin_of(attempt.command) as stdin:
-                if runs_alone:  # nobody is kept waiting
+                if is_waited_for:
                     supervision.spawn(self._spawner, self._table, stdin)
                 else:
                     await self._spawn_aside(supervision, stdin)
@@ -99,6 +142,8 @@ class LocalEngine:
         finally:
             supervision.destroy()
             del self._supervisions[attempt]
+            if self._turns and supervision.has_started:
+                self._turns.popleft().set()
 
     async def _spawn_aside(self, supervision: Supervision, stdin: int) -> None:
         """Start a run in another thread: the loop goes on meanwhile. Raises StartError."""
@@ -131,6 +176,20 @@ class LocalEngine:
         self._wanted.discard(attempt)
         if supervision := self._supervisions.get(attempt):
             supervision.end(Cause.STOPPED)
+        while self._turns:  # one of them may wait for this attempt
+            self._turns.popleft().set()
+
+    def pause(self) -> None:
+        """Stop all processes and the clock; see `Engine.pause`."""
+        self.clock.hold()
+        for supervision in self._supervisions.values():
+            supervision.pass_on(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let all go on; see `Engine.resume`."""
+        for supervision in self._supervisions.values():
+            supervision.pass_on(signal.SIGCONT)
+        self.clock.go_on()
 
     def forget(self, attempt: Attempt) -> None:
         """Nothing is kept of a run; see `Engine.forget`."""
@@ -152,9 +211,19 @@ class LocalEngine:
         self.kill()
         for supervision in list(self._supervisions.values()):
             supervision.destroy()
+        self._watchdog.close()
+
+    def strays(self) -> Mapping[int, str]:
+        """Find what runs left running in sessions of their own; see `Engine.strays`."""
+        since_ticks, mark = self._watchdog.first_ticks, self._watchdog.mark().encode()
+        if since_ticks is None:
+            return {}
+        left = family(since_ticks, lambda _, markers: any(each.startswith(mark) for each in markers))
+        return {each.pid: name_of(each) for each in sorted(left, key=attrgetter("pid"))}
 
     def close(self) -> None:
-        """Let the threads end, remove the temporary files that held standard input, and close /dev/null."""
+        """End the watchdog and the threads, remove the temporary files of standard input, and close /dev/null."""
+        self._watchdog.close()
         if self._null >= 0:
             os.close(self._null)
             self._null = -1
@@ -191,7 +260,7 @@ class LocalEngine:
                 file.flush()
             return os.open(self._stdin_files[source].name, os.O_RDONLY)
         except OSError as error:
-            raise StartError(f"could not start {command.argv[0]!r}: cannot read its stdin: {error}") from error
+            raise start_error(error, f"could not start {command.argv[0]!r}: cannot read its stdin: {error}") from error
 
 
 def _open_null(command: Command) -> int:
@@ -199,4 +268,4 @@ def _open_null(command: Command) -> int:
     try:
         return os.open(os.devnull, os.O_RDONLY)
     except OSError as error:
-        raise StartError(f"could not start {command.argv[0]!r}: {error.strerror}: {os.devnull}") from error
+        raise start_error(error, f"could not start {command.argv[0]!r}: {error.strerror}: {os.devnull}") from error

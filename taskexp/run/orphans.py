@@ -1,4 +1,4 @@
-"""Orphans: what a driver that died left running on this machine, found and stopped.
+"""Orphans: what a driver that died left running on this machine, found and stopped; and what runs left, named.
 
 A driver that is killed with SIGKILL stops nothing. Its runs carry its mark in their markers, so that all of them
 are found, with what they started, also those that it had no time to record.
@@ -7,10 +7,12 @@ are found, with what they started, also those that it had no time to record.
 import signal
 import socket
 import time
+from collections.abc import Mapping
 
+from taskexp.run.cells import single_row
 from taskexp.run.descendants import Process, boot_id, marked_by
 from taskexp.run.identity import Identity
-from taskexp.run.process import signal_process
+from taskexp.run.signalling import signal_process
 from taskexp.words.counting import counted
 
 GRACE_SECONDS = 2.0
@@ -35,6 +37,22 @@ def stop_orphans(driver: Identity) -> str | None:
     did = "stopped" if _stop(driver, left) else "warning: could not stop"
     what = counted(len(left), "process", "processes")
     return f"{did} {what} that the last driver (pid {driver.pid}) left running when it died ({pids})"
+
+
+def say_strays(strays: Mapping[int, str]) -> str | None:
+    """Say what runs that ended by themselves left running in sessions of their own; None if there is nothing to say.
+
+    It is not stopped: a program that makes itself a session wants to live on, as a server does.
+
+    Args:
+        strays: the names of the programs by the numbers of the processes.
+    """
+    if not strays:
+        return None
+    named = [f"{pid} {single_row(name)}" for pid, name in strays.items()]
+    listed = ", ".join(named[:5]) + (", ..." if len(named) > 5 else "")
+    what = counted(len(named), "process that left its run goes", "processes that left their runs go")
+    return f"warning: {what} on: {listed}"
 
 
 def _stop(driver: Identity, left: list[Process]) -> bool:

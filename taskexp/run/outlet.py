@@ -11,11 +11,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import IO, Any
 from weakref import WeakValueDictionary
 
+from taskexp.run.cells import tamed
 from taskexp.run.screen import Screen
-from taskexp.run.strand import Executor, Strand
+from taskexp.run.strand import Executor, Job, Strand
 from taskexp.words.errors import ArgumentTypeError
 
 RECENT = 32
@@ -54,8 +57,8 @@ class Outlet:
         return self._guard(self._write, data)
 
     def say(self, text: str) -> bool:
-        """Write lines of our own, beginning on a fresh line; on the strand only."""
-        return not text or (self._guard(self._say, text) and self.flush())
+        """Write lines of our own, beginning on a fresh line; on the strand only. A name in them does no harm."""
+        return not text or (self._guard(self._say, tamed(text)) and self.flush())
 
     def fresh_line(self) -> bool:
         """End an unfinished line of a text stream, so that no two runs share a line; on the strand only."""
@@ -168,6 +171,19 @@ class Outlets:
             outlet = self.of(stderr)
             outlet.strand.perform(lambda: outlet.say(line + "\n"))
 
+    def cover(self, done: Callable[[], None]) -> None:
+        """Take the bar and the question off all terminals, then call `done`, on a thread of a terminal's."""
+        last: Callable[[Job], None] = _call
+        for strand, screen in list(self._terminals.values()):
+            strand.put(partial(_guarded, screen.cover))
+            last = strand.put
+        last(done)
+
+    def uncover(self) -> None:
+        """Put them back."""
+        for strand, screen in list(self._terminals.values()):
+            strand.put(partial(_guarded, screen.uncover))
+
     def _place(self, stream: IO[Any]) -> tuple[Strand, Screen | None]:
         device = terminal_device(stream)
         if device is None:
@@ -199,6 +215,15 @@ def is_text(stream: object) -> bool:
     except Exception:  # a stream that fails already will say so at its first real write
         return True
     return True
+
+
+def _call(job: Job) -> None:
+    job()
+
+
+def _guarded(act: Callable[[], None]) -> None:
+    with suppress(OSError, ValueError):  # the terminal has gone; whoever writes to it will meet the same
+        act()
 
 
 def terminal_device(stream: object) -> int | None:

@@ -1,4 +1,4 @@
-"""Process: one child from spawn to reaped. Nothing else in TaskExp starts or signals a process.
+"""Process: one child from spawn to reaped.
 
 The child leads a session of its own, so the terminal's Ctrl-C reaches the driver alone and the child's
 group has its pid as number. That number is safe to signal only while the child is not reaped; what has
@@ -7,12 +7,11 @@ left the group is signalled through a pidfd, after a look that it is still the s
 
 import os
 import resource
-import secrets
 import signal
 import subprocess
 import threading
 import time
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,11 +19,14 @@ from functools import partial
 from pathlib import Path
 
 from taskexp.plan.command import Command
-from taskexp.run.descendants import HAS_PROC, MARKER, Process, ProcessTable, driver_mark, is_alive, ticks_now
+from taskexp.run.descendants import HAS_PROC, MARKER, Process, ProcessTable, ticks_now
+from taskexp.run.signalling import open_pidfd, signal_group, signal_process
 from taskexp.run.spawn import Spawner, StartError
 from taskexp.run.watch import Watch
+from taskexp.run.watchdog import Ward
 
-HAS_PIDFD = hasattr(os, "pidfd_open")
+LOOK_SECONDS = 0.02
+"""How often it is looked whether a child has exited, where neither a pidfd nor a thread can tell."""
 
 _MARKER = MARKER.encode()
 
@@ -55,6 +57,7 @@ class Child:
         command: what to start.
         spawner: starts it.
         environ: the whole environment it gets; the marker of this run is added.
+        ward: its place with the watchdog, which knows the marker.
         stdin: descriptor it reads from.
         stdout: descriptor it writes to.
         stderr: descriptor it writes its errors to.
@@ -70,17 +73,19 @@ class Child:
         spawner: Spawner,
         environ: Mapping[bytes, bytes],
         *,
+        ward: Ward,
         stdin: int,
         stdout: int,
         stderr: int,
         table: ProcessTable,
     ) -> None:
         self._table = table
+        self._ward = ward
         # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
-        self._marker = f"{driver_mark()}-{secrets.token_hex(8)}"
-        outer, own = environ.get(_MARKER), self._marker.encode()
+        outer, own = environ.get(_MARKER), ward.marker.encode()
         env = {**environ, _MARKER: outer + b":" + own if outer else own}
-        self._since_ticks = ticks_now()
+        self.since_ticks = ticks_now()
+        """When it was started at the earliest, in clock ticks since boot."""
         self._until_ticks: int | None = None
         self._spawned = spawner.spawn(command, env, stdin, stdout, stderr)
         self._drivers_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -90,12 +95,16 @@ class Child:
     def watch_exit(self, watch: Watch, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` on the event loop once the child has exited; it is not reaped by that.
 
-        By pidfd; where there is none, by a thread that waits and leaves the status in place. Returns a
-        function that gives up watching.
+        By pidfd; where there is none, by a thread that waits and leaves the status in place; without that, by looks now
+        and then. Returns a function that gives up watching.
         """
-        descriptor = _open_pidfd(self.pid)
+        descriptor = open_pidfd(self.pid)
         if descriptor < 0:
-            threading.Thread(target=partial(_wait_in_thread, self.pid, watch.loop, callback), daemon=True).start()
+            waiting = threading.Thread(target=partial(_wait_in_thread, self.pid, watch.loop, callback), daemon=True)
+            try:
+                waiting.start()
+            except RuntimeError:  # there is no thread to be had, and the child runs already
+                return self._look_now_and_then(watch.loop, callback)
             return _nothing
 
         def unwatch() -> None:
@@ -112,6 +121,19 @@ class Child:
         watch.add(descriptor, exited)
         return unwatch
 
+    def _look_now_and_then(self, loop: AbstractEventLoop, callback: Callable[[], None]) -> Callable[[], None]:
+        look: TimerHandle
+
+        def see() -> None:
+            nonlocal look
+            if self.has_exited():
+                callback()
+            else:
+                look = loop.call_later(LOOK_SECONDS, see)
+
+        look = loop.call_later(LOOK_SECONDS, see)
+        return lambda: look.cancel()
+
     def has_exited(self) -> bool:
         """Tell whether the child has exited, without reaping it."""
         if self.reaped is not None:
@@ -126,7 +148,7 @@ class Child:
         strays = [member for member in self.members() if member.group != self.pid or self._until_ticks]
         for number in numbers:
             if self._until_ticks is None:
-                _signal_group(self.pid, number)
+                signal_group(self.pid, number)
             for stray in strays:
                 signal_process(stray, number)
 
@@ -134,7 +156,7 @@ class Child:
         """Find the run's living processes; none where there is no /proc."""
         if not HAS_PROC:
             return []
-        return self._table.members(self.pid, self._marker, self._since_ticks, self._until_ticks)
+        return self._table.members(self.pid, self._ward.marker, self.since_ticks, self._until_ticks)
 
     def left_group_behind(self) -> bool:
         """Tell whether processes of the group outlived the child. It must have been reaped.
@@ -156,6 +178,7 @@ class Child:
         """Take the status and the usage of a child that has exited; never waits."""
         if self.reaped is None:
             self._until_ticks = ticks_now() or 1  # first: from here on the number may be given away
+            self._ward.reaped()
             self.reaped = self._wait()
         return self.reaped
 
@@ -230,39 +253,6 @@ def pinned(cpus: frozenset[int] | None) -> Generator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _signal_group(group: int, number: int) -> None:
-    """Signal a group, but never everybody (1), nor ourselves (0 or our own group)."""
-    if group > 1 and group != os.getpgrp():
-        try:
-            os.killpg(group, number)
-        except (ProcessLookupError, PermissionError):  # gone, or no longer ours to signal
-            return
-
-
-def signal_process(process: Process, number: int) -> None:
-    """Signal one process through a pidfd, so that a reuse of its pid is never hit."""
-    descriptor = _open_pidfd(process.pid)
-    if descriptor < 0:
-        return
-    try:
-        if is_alive(process):
-            signal.pidfd_send_signal(descriptor, number)
-    except (ProcessLookupError, PermissionError):  # gone, or no longer ours to signal
-        return
-    finally:
-        os.close(descriptor)
-
-
-def _open_pidfd(pid: int) -> int:
-    """Open a pidfd; -1 where the system has none to give."""
-    if not HAS_PIDFD:
-        return -1
-    try:
-        return os.pidfd_open(pid)
-    except OSError:  # ENOSYS in an old kernel, EPERM in a strict container, ESRCH for what is gone
-        return -1
 
 
 def _wait_in_thread(pid: int, loop: AbstractEventLoop, callback: Callable[[], None]) -> None:

@@ -41,16 +41,27 @@ class Progress:
         initial: how many of them lie before the start.
         shown: whether there is a bar at all.
         shows_runs: whether a board stands below it, on a terminal.
+        clock: tells the time that the runs could use, in seconds.
     """
 
-    def __init__(self, outlets: Outlets, total: int, initial: int, *, shown: bool, shows_runs: bool = False) -> None:
+    def __init__(
+        self,
+        outlets: Outlets,
+        total: int,
+        initial: int,
+        *,
+        shown: bool,
+        shows_runs: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.total = total
         self._initial = initial
         self.done = initial
         """How many points are behind: run, skipped, or before the start."""
         self._counts: Counter[Status] = Counter()
         self._retried = 0
-        self._began = time.monotonic()
+        self._clock = clock
+        self._began = clock()
         self._lock = threading.Lock()
         self._drawn_at = float("-inf")
         self._draw_waits = False
@@ -61,7 +72,7 @@ class Progress:
         if shown and sys.stderr is not None:
             self._outlet = outlets.of(sys.stderr)
             if shows_runs and _screen_of(self._outlet) is not None:
-                self.board = Board(self.refresh, is_coloured=may_colour())
+                self.board = Board(self.refresh, is_coloured=may_colour(), clock=clock)
             self._outlet.strand.put(self._open)
 
     def advance(self, number: int = 1) -> None:
@@ -122,7 +133,7 @@ class Progress:
             self._display = _PlainLines(stderr, self._meter)
 
     def _meter(self) -> "Meter":
-        return Meter(self.done, self.total, self._initial, time.monotonic() - self._began, self._counts, self._retried)
+        return Meter(self.done, self.total, self._initial, self._clock() - self._began, self._counts, self._retried)
 
     def _draw(self) -> None:
         self._draw_waits = False

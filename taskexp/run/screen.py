@@ -5,6 +5,9 @@ is erased, the lines go out, the footer is drawn again. A line that has no end y
 progress redrawn with `\r`) is shown on the row above the footer and brought up to date in place.
 Everything here runs on the terminal's one strand, so nothing tears.
 
+A driver that is stopped by Ctrl-Z, or goes on in the background, has no footer: the last rows are the shell's. It is
+drawn again once the driver is in the foreground.
+
 The cursor rests on the first cell of the footer. When the window is made narrower, most terminals wrap the rows
 again and some cut them off; the first cell stays the first cell in both, and all that is ours lies behind it.
 """
@@ -15,9 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-from taskexp.run.cells import count_cells, cut, terminal_size, visible
+from taskexp.run.cells import count_cells, cut, tamed, terminal_size, visible
 
 _ERASE_BELOW = "\x1b[J"
+_NO_COLOUR = "\x1b[m"
 _NEXT_ROW = "\x1b[K\r\n"
 # A row that is wider than we know (the window has just become narrower, a letter is new to us) must not wrap.
 _WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
@@ -47,10 +51,15 @@ class Screen:
         self._open_line = ""
         self._open_cells = 0
         """How many cells of the open line are shown on the row above the footer; none is no such row."""
+        self._covered = False
+        """Whether the footers are off the screen."""
+        self._held = False
+        """Whether they stay off for now."""
 
     def write(self, stream: IO[str], text: str) -> None:
         """Write text above the footer; an unfinished last line stays open and can be redrawn."""
-        if not self._footers:
+        self._look()
+        if not self._footers or self._covered:
             stream.write(text)
             stream.flush()
             self._open_line = _last_state((self._open_line + text).rpartition("\n")[2])
@@ -58,7 +67,7 @@ class Screen:
         lines, newline, rest = (self._open_line + text).rpartition("\n")
         self._open_line = _last_state(rest)
         self._erase()
-        stream.write(lines + newline)
+        stream.write(_plain_at_end(tamed(lines)) + newline)
         self._show_open_line(stream)
         stream.flush()
         self._draw_again()
@@ -71,9 +80,9 @@ class Screen:
     def show(self, footer: Footer) -> None:
         """Let `footer` hold the last rows, in front of the one that holds them now."""
         self._footer_stream = footer.stream
-        if not self._footers and (cells := count_cells(visible(self._open_line))):
-            self._put("\n")
-            self._open_cells = cells
+        self._covered = self._covered or not is_in_foreground(footer.stream)
+        if not self._footers:
+            self._make_room()
         self._footers.append(footer)
         self._draw()
 
@@ -84,11 +93,20 @@ class Screen:
         self._footers.remove(footer)
         if self._footers:
             self._draw()
-        elif self._open_cells:
-            self._erase()
-            self._put(self._open_line)
         else:
-            self._put(self._way_back() + _ERASE_BELOW)
+            self._clear()
+
+    def cover(self) -> None:
+        """Take the footers off until `uncover`: the driver is being stopped."""
+        self._held = True
+        if self._footers:
+            self._clear()
+        self._covered = True
+
+    def uncover(self) -> None:
+        """Let the footers come back: now, or once the driver is in the foreground."""
+        self._held = False
+        self._look()
 
     def leave_row(self, footer: Footer) -> None:
         """Take `footer` away where the cursor has already gone on to the next row."""
@@ -111,11 +129,38 @@ class Screen:
 
     def refresh(self, footer: Footer) -> None:
         """Draw `footer` again if it holds the last rows."""
+        self._look()
         if self._footers and self._footers[-1] is footer:
             self._draw()
 
+    def _look(self) -> None:
+        """Put the footers back on if they are off and may be there again."""
+        if self._covered and not self._held and is_in_foreground(self._footer_stream):
+            self._covered = False
+            if self._footers:
+                self._make_room()
+                self._draw()
+
+    def _make_room(self) -> None:
+        """Go to the row below an open line, where there is one."""
+        if not self._covered and (cells := count_cells(visible(self._open_line))):
+            self._put("\n")
+            self._open_cells = cells
+
+    def _clear(self) -> None:
+        """Take what stands there off the screen, but for an open line, which is written as it came."""
+        if self._covered:
+            return
+        if self._open_cells:
+            self._erase()
+            self._put(self._open_line)
+        else:
+            self._put(self._way_back() + _ERASE_BELOW)
+
     def _draw(self) -> None:
         """Draw the footer that is in front over whatever stands there, in one piece and erasing nothing first."""
+        if self._covered:
+            return
         footer = self._footers[-1]
         self._footer_stream = footer.stream
         size = terminal_size(footer.stream)
@@ -170,12 +215,30 @@ class _Drawing:
     size: os.terminal_size
 
 
+def is_in_foreground(stream: IO[str], *, otherwise: bool = True) -> bool:
+    """Tell whether this process is in the foreground of the terminal that a stream is on.
+
+    Args:
+        stream: any stream.
+        otherwise: what to say where that is not the terminal of this process's session.
+    """
+    try:
+        return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except (AttributeError, OSError, ValueError):
+        return otherwise
+
+
 def _written(rows: Sequence[str], *, stays: bool) -> str:
     """Write rows one below the other, over whatever stands there; the cursor stays behind the last one or goes back."""
     text = _NEXT_ROW.join(rows) + _ERASE_BELOW
     if stays:
         return text
     return _WRAP_OFF + text + (f"\x1b[{len(rows) - 1}A" if len(rows) > 1 else "") + "\r" + _WRAP_ON
+
+
+def _plain_at_end(text: str) -> str:
+    """End the colours of lines, so that the footer has none of them."""
+    return text + _NO_COLOUR if "\x1b" in text else text
 
 
 def _last_state(line: str) -> str:

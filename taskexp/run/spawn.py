@@ -1,4 +1,4 @@
-"""Spawn: a command becomes a process, in a session of its own. Nothing else in TaskExp starts one.
+"""Spawn: a command becomes a process, in a session of its own. Nothing else in TaskExp starts what goes on for long.
 
 There are two ways. The C library's `posix_spawn` costs the driver half the CPU time of `subprocess.Popen`, and the
 driver goes on while it waits. Popen does the rest: where `posix_spawn` can do less, and every error, so that each is
@@ -8,14 +8,19 @@ told in the same words.
 import errno
 import os
 import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 
 from taskexp.plan.command import Command
 from taskexp.run.descendants import HAS_PROC
 from taskexp.run.diagnosis import why_not_started
 from taskexp.run.posix_spawn import PosixSpawn
+
+Helper: TypeAlias = "subprocess.Popen[bytes]"
+"""A process of our own, beside those of the runs."""
 
 
 class StartError(Exception):
@@ -27,6 +32,13 @@ class BusyError(StartError):
 
     A program that was written just now may still be open in another child that is about to exec.
     """
+
+
+class ShortageError(StartError):
+    """The system has no descriptor, process or memory to spare; when another run has ended it may have."""
+
+
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,8 @@ class Spawner:
     def __init__(self) -> None:
         self._found: dict[tuple[bytes, bytes | None], bytes] = {}
         self._posix_spawn = _posix_spawn()
+        self.usual_seconds = 0.0
+        """How long a start takes lately: the system lets the driver go on when the program has begun."""
 
     def spawn(self, command: Command, env: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> Spawned:
         """Start a command with a whole environment.
@@ -57,7 +71,9 @@ class Spawner:
         """
         if self._posix_spawn is not None and min(stdin, stdout, stderr) > 2:
             try:
+                began = time.monotonic()
                 pid = self._by_posix_spawn(self._posix_spawn, command, env, (stdin, stdout, stderr))
+                self.usual_seconds += (time.monotonic() - began - self.usual_seconds) / 8
             except OSError:
                 pass  # Popen meets the same and says it; or it can do it
             else:
@@ -103,6 +119,18 @@ def _posix_spawn() -> PosixSpawn | None:
         return None
 
 
+def start_helper(path: str) -> Helper:
+    """Start a program of our own that needs Python alone, with a pipe to it and one from it. Raises OSError."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        start_new_session=True,
+    )
+
+
 def driver_environ() -> dict[bytes, bytes]:
     """Copy this process's environment as it is now.
 
@@ -113,6 +141,13 @@ def driver_environ() -> dict[bytes, bytes]:
     if isinstance(behind, dict) and isinstance(next(iter(cast("dict[object, object]", behind)), b""), bytes):
         return dict(cast("dict[bytes, bytes]", behind))
     return {os.fsencode(name): os.fsencode(value) for name, value in os.environ.items()}
+
+
+def start_error(error: OSError, told: str) -> StartError:
+    """Make the error of a command that could not be started of what the system said."""
+    if error.errno in SHORTAGES:
+        return ShortageError(told)
+    return BusyError(told) if error.errno == errno.ETXTBSY else StartError(told)
 
 
 def _by_popen(command: Command, env: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> Spawned:
@@ -128,9 +163,8 @@ def _by_popen(command: Command, env: Mapping[bytes, bytes], stdin: int, stdout: 
             start_new_session=True,
         )
     except OSError as error:
-        kind = BusyError if error.errno == errno.ETXTBSY else StartError
         texts = {os.fsdecode(name): os.fsdecode(value) for name, value in env.items()}
-        raise kind(why_not_started(command, texts, error)) from error
+        raise start_error(error, why_not_started(command, texts, error)) from error
     except (ValueError, TypeError) as error:
         raise StartError(f"could not start {command.argv[0]!r}: {error}") from error
     popen.returncode = 0  # it is waited for elsewhere; Popen would do so, too, when it is dropped, and warn

@@ -5,24 +5,31 @@ seen, what is in the pipes is read within a bound, the child is reaped, what it 
 """
 
 import asyncio
+import errno
 import os
 import signal
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import TypeVar
 
+from taskexp.run.clock import Clock
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.pipe import Pipe
 from taskexp.run.process import Child, pinned
-from taskexp.run.spawn import Spawner, StartError, driver_environ
+from taskexp.run.room import is_spare
+from taskexp.run.spawn import Spawner, driver_environ, start_error
 from taskexp.run.taps import StreamName
 from taskexp.run.watch import Watch
+from taskexp.run.watchdog import Ward
 from taskexp.words.outcome import Ending, Status
+
+END_OF_PIPES_SECONDS = 0.05
+"""How long the ends of the pipes are waited for before an exit is looked into. They come with it, or as soon as a run
+beside it that is being started has let go of its copies of the driver's descriptors."""
 
 DRAIN_SILENCE_SECONDS = 0.25
 """How long a pipe that outlives the child may be silent before its holder counts as left behind."""
@@ -51,18 +58,20 @@ class Cause(Enum):
 class Supervision:
     """One run on this machine, from its start to the last of its processes."""
 
-    def __init__(self, attempt: Attempt, output: Output, watch: Watch, host: str) -> None:
+    def __init__(self, attempt: Attempt, output: Output, watch: Watch, clock: Clock, ward: Ward, host: str) -> None:
         self._attempt = attempt
         self._output = output
         self._host = host
         self._watch = watch
         self._loop = watch.loop
+        self._clock = clock
+        self._ward = ward
         self._cause: asyncio.Future[Cause] = self._loop.create_future()
         self._exited = asyncio.Event()
         self._timers: list[asyncio.TimerHandle] = []
         self._pipes: dict[StreamName, Pipe] = {}
         self._start_time = datetime.now().astimezone()
-        self._started = self._ended = self._last_output = time.monotonic()
+        self._started = self._ended = self._last_output = clock.now()
         self._ends: list[int] = []
         """Both ends of both pipes, while the child is being started: two for its stdout, two for its stderr."""
         self._child: Child | None = None
@@ -84,16 +93,18 @@ class Supervision:
             if self._cause.done() or self._killed:
                 return
             self._start_time = datetime.now().astimezone()
-            self._started = time.monotonic()
+            self._started = self._clock.now()
             try:
                 self._ends += os.pipe()
                 self._ends += os.pipe()
+                if is_spare(max(self._ends)):
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 self._child = self._start_child(spawner, table, stdin)
             except BaseException as error:
                 self._close_ends()
                 if isinstance(error, OSError):
-                    program = self._attempt.command.argv[0]
-                    raise StartError(f"could not start {program!r}: {error.strerror}") from error
+                    told = f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}"
+                    raise start_error(error, told) from error
                 raise
         if self._killed:  # while it was being started
             self.kill()
@@ -104,7 +115,8 @@ class Supervision:
             environ.update((os.fsencode(name), os.fsencode(value)) for name, value in overlay.items())
         with pinned(self._attempt.cpus):
             ends = self._ends
-            return Child(command, spawner, environ, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table)
+            ward = self._ward
+            return Child(command, spawner, environ, ward=ward, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table)
 
     def _close_ends(self) -> None:
         while self._ends:
@@ -124,6 +136,9 @@ class Supervision:
             "stderr": Pipe("stderr", stderr, self._watch, self),
         }
         self._close_ends()
+        self._ward.started(child.pid, child.since_ticks)
+        if self._clock.is_held:
+            self.pass_on(signal.SIGSTOP)
         if self._attempt.on_start is not None:
             self._attempt.on_start(child.pid)
         self._unwatch = child.watch_exit(self._watch, self._saw_exit)
@@ -134,11 +149,21 @@ class Supervision:
             cause = await self._cause
         except asyncio.CancelledError:
             cause = Cause.STOPPED
+        if cause is Cause.EXITED and not self._has_read_all:
+            await self._meet_end_of_pipes()
         # Nearly every run has closed its pipes and leaves nobody behind: its end needs no task of its own.
         if cause is Cause.EXITED and self._has_read_all and not self._leaves_any_behind(child):
             self._disarm()
             return self._ending(child, cause, leaked=False, unkillable=False)
         return await finish(self._conclude(child, cause))
+
+    async def _meet_end_of_pipes(self) -> None:
+        """Wait a moment for the end of both pipes; a cancellation ends that, too."""
+        self._read_all = self._loop.create_future()
+        timer = self._loop.call_later(END_OF_PIPES_SECONDS, self._read_all.cancel)
+        with suppress(asyncio.CancelledError):
+            await self._read_all
+        timer.cancel()
 
     @property
     def _has_read_all(self) -> bool:
@@ -158,7 +183,7 @@ class Supervision:
 
     def took(self, stream: StreamName, chunk: bytes) -> None:
         """Pass on a chunk that a pipe has read, and pause the pipes if the output cannot follow."""
-        self._last_output = self._loop.time()
+        self._last_output = self._clock.now()
         if not self._output.feed(stream, chunk):
             for pipe in self._pipes.values():
                 pipe.pause()
@@ -169,37 +194,46 @@ class Supervision:
             self._loop.call_soon_threadsafe(self._resume)
 
     def _resume(self) -> None:
-        self._last_output = self._loop.time()
+        self._last_output = self._clock.now()
         for pipe in self._pipes.values():
             pipe.resume()
 
     def _saw_exit(self) -> None:
-        self._ended = time.monotonic()
+        self._ended = self._clock.now()
         self._exited.set()
         self.end(Cause.EXITED)
 
     def _arm(self) -> None:
         limits = self._attempt.limits
         if limits.timeout is not None:
-            self._timers.append(self._loop.call_later(limits.timeout, self.end, Cause.TIMED_OUT))
+            self._timers.append(self._loop.call_later(limits.timeout, self._check_time, self._started + limits.timeout))
         if limits.idle_timeout is not None:
-            self._last_output = self._loop.time()
+            self._last_output = self._clock.now()
             self._timers.append(self._loop.call_later(limits.idle_timeout, self._check_silence, limits.idle_timeout))
 
     def _disarm(self) -> None:
         for timer in self._timers:
             timer.cancel()
 
+    def _check_time(self, deadline: float) -> None:
+        """End a run whose time is over; the clock may have been held, so that it has some left."""
+        left = deadline - self._clock.now()
+        if left <= 0:
+            self.end(Cause.TIMED_OUT)
+        else:
+            self._timers.append(self._loop.call_later(left, self._check_time, deadline))
+            del self._timers[:-2]
+
     def _check_silence(self, idle_timeout: float) -> None:
         """End a silent run; one that we have paused ourselves is not silent."""
-        now = self._loop.time()
+        now = self._clock.now()
         if any(pipe.paused for pipe in self._pipes.values()):
             self._last_output = now
         due = self._last_output + idle_timeout
         if due <= now:
             self.end(Cause.WENT_SILENT)
         else:
-            self._timers.append(self._loop.call_at(due, self._check_silence, idle_timeout))
+            self._timers.append(self._loop.call_later(due - now, self._check_silence, idle_timeout))
             del self._timers[:-2]
 
     # ---- the end
@@ -221,8 +255,8 @@ class Supervision:
             child.signal_tree(signal.SIGTERM, signal.SIGCONT)
         if await self._gone(child, self._attempt.limits.grace):
             return True
-        deadline = self._loop.time() + KILL_PATIENCE_SECONDS
-        while self._loop.time() < deadline:
+        deadline = self._clock.now() + KILL_PATIENCE_SECONDS
+        while self._clock.now() < deadline:
             child.signal_tree(signal.SIGKILL)
             if await self._gone(child, 0.2):
                 return True
@@ -230,12 +264,12 @@ class Supervision:
 
     async def _gone(self, child: Child, seconds: float) -> bool:
         """Wait until the child and all its descendants are gone."""
-        deadline = self._loop.time() + seconds
+        deadline = self._clock.now() + seconds
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._exited.wait(), seconds)
         pause = 0.005
         while child.members() or not self._exited.is_set():
-            left = deadline - self._loop.time()
+            left = deadline - self._clock.now()
             if left <= 0:
                 return False
             await asyncio.sleep(min(pause, left))
@@ -250,6 +284,7 @@ class Supervision:
         child.reap()
         if not silent and not child.left_group_behind():
             return False
+        self._ward.lingers()
         if not silent and await self._group_ended(child):
             return False
         for _ in range(10):
@@ -264,10 +299,10 @@ class Supervision:
 
     async def _drained(self) -> bool:
         """Wait for the end of both pipes, while data comes, within the cap."""
-        cap = self._loop.time() + DRAIN_CAP_SECONDS
-        quiet_since = self._loop.time()
+        cap = self._clock.now() + DRAIN_CAP_SECONDS
+        quiet_since = self._clock.now()
         while not self._has_read_all:
-            left = min(max(quiet_since, self._last_output) + DRAIN_SILENCE_SECONDS, cap) - self._loop.time()
+            left = min(max(quiet_since, self._last_output) + DRAIN_SILENCE_SECONDS, cap) - self._clock.now()
             if left <= 0:
                 return False
             self._read_all = self._loop.create_future()
@@ -281,18 +316,22 @@ class Supervision:
 
     async def _group_ended(self, child: Child) -> bool:
         """Give helpers of the program (a resource tracker, a pipe's last reader) a moment to end by themselves."""
-        deadline = self._loop.time() + DRAIN_SILENCE_SECONDS
+        deadline = self._clock.now() + DRAIN_SILENCE_SECONDS
         while child.left_group_behind():
-            if self._loop.time() >= deadline:
+            if self._clock.now() >= deadline:
                 return False
             await asyncio.sleep(0.01)
         return True
 
+    def pass_on(self, number: int) -> None:
+        """Send a signal to all that has not come to its end."""
+        if self._child is not None and self._child.reaped is None:
+            self._child.signal_tree(number)
+
     def kill(self) -> None:
         """Kill what has not come to its end, or is being started."""
         self._killed = True
-        if self._child is not None and self._child.reaped is None:
-            self._child.signal_tree(signal.SIGKILL)
+        self.pass_on(signal.SIGKILL)
 
     def destroy(self) -> None:
         """Kill and reap at once what has not come to its end; nothing to do after `supervise`."""
@@ -307,8 +346,14 @@ class Supervision:
         for pipe in self._pipes.values():
             pipe.close()
         self._close_ends()
+        self._ward.over()
 
     # ---- the record
+
+    @property
+    def has_started(self) -> bool:
+        """Whether there is, or was, a process of it."""
+        return self._child is not None
 
     @property
     def never_ran(self) -> bool:
@@ -320,7 +365,7 @@ class Supervision:
     def _ending(self, child: Child, cause: Cause, *, leaked: bool, unkillable: bool) -> Ending:
         reaped = child.reap() if child.has_exited() else None
         if not self._exited.is_set():
-            self._ended = time.monotonic()
+            self._ended = self._clock.now()
         returncode = reaped.returncode if reaped else None
         status, error = self._verdict(cause, returncode)
         if unkillable:

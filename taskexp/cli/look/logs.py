@@ -1,6 +1,7 @@
 """Logs: the output of one run, as it came, once or while it comes."""
 
 import argparse
+import codecs
 import sys
 import time
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from taskexp.cli.look.state import find_driver
 from taskexp.cli.text import printable, write_out
 from taskexp.record.journal.history import Attempt, read_again, read_history, read_next
 from taskexp.record.journal.reader import RecordedRun
+from taskexp.record.plainfile import open_plain
+from taskexp.run.cells import tamed
 from taskexp.words.errors import ArgumentValueError
 from taskexp.words.outcome import Status
 
@@ -22,6 +25,8 @@ RETRY_SECONDS = 2.0
 """How long after a failed attempt the next one is waited for: the journal does not say whether there will be one."""
 
 _READ_BYTES = 1 << 18
+_LONGEST_SEQUENCE = 256
+"""How many characters at the end may be a sequence of a terminal that has not come to its end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,27 +51,45 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _decoder() -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder("utf-8")("replace")
+
+
 @dataclass(slots=True)
 class _Tail:
     """Copies a file to stdout, from where the last copy ended."""
 
     path: Path
     at: int = field(default=0, init=False)
+    _unended: str = field(default="", init=False)
+    _decoder: codecs.IncrementalDecoder = field(default_factory=_decoder, init=False)
 
     def copy(self) -> bool:
         """Write what has come; False if nothing has."""
         began_at = self.at
         try:
-            with self.path.open("rb") as file:
+            with open_plain(self.path) as file:
                 file.seek(self.at)
                 while data := file.read(_READ_BYTES):
-                    sys.stdout.buffer.write(data)
                     self.at += len(data)
+                    self._write(data)
         except FileNotFoundError:  # it is made a moment after the attempt is recorded
             return False
         if self.at != began_at:
-            sys.stdout.buffer.flush()
+            sys.stdout.flush()
         return self.at != began_at
+
+    def _write(self, data: bytes) -> None:
+        """Write bytes as they are; to a terminal without what would take it over."""
+        if not sys.stdout.isatty():
+            sys.stdout.buffer.write(data)
+            return
+        lines, newline, rest = (self._unended + self._decoder.decode(data)).rpartition("\n")
+        # A sequence that has not come to its end is held back, as long as it is none without an end.
+        begun = rest.rfind("\x1b", -_LONGEST_SEQUENCE)
+        held = len(rest) if begun < 0 else begun
+        self._unended = rest[held:]
+        write_out(tamed(lines) + newline + tamed(rest[:held]))
 
 
 def _follow(folder: Path, attempt: Attempt, *, stays: bool) -> None:

@@ -133,7 +133,7 @@ def _summary(state: State) -> str:
 def _driver(state: State) -> str:
     if (holder := state.driver) is None:
         return "no driver: " + ("jobs of Slurm go on" if any(state.kept) else "nothing runs")
-    return f"driver pid {holder.driver.pid} on {holder.driver.host}, since {holder.since}"
+    return printable(f"driver pid {holder.driver.pid} on {holder.driver.host}, since {holder.since}")
 
 
 def _running(state: State) -> Sheet:

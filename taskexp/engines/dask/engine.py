@@ -19,6 +19,7 @@ from taskexp.engines.dask.order import PREFIX, Order, Word, unpack
 from taskexp.engines.dask.outpost import STOPPED, perform
 from taskexp.engines.dask.shapes import Task
 from taskexp.engines.place import from_here
+from taskexp.run.clock import Clock
 from taskexp.run.engine import Attempt, Output
 from taskexp.words.errors import EngineError
 from taskexp.words.outcome import Ending, Status
@@ -50,6 +51,7 @@ class DaskEngine:
     def __init__(self, contact: object, resources: Mapping[str, float]) -> None:
         self.warnings: Sequence[str] = ()
         self.failure: EngineError | None = None
+        self.clock = Clock()
         self.holds_alone = False
         self._contact = contact
         self._resources = resources
@@ -198,6 +200,16 @@ class DaskEngine:
 
     def forget(self, attempt: Attempt) -> None:
         """Nothing is kept of a run; see `Engine.forget`."""
+
+    def pause(self) -> None:
+        """Nothing: what runs elsewhere goes on; see `Engine.pause`."""
+
+    def resume(self) -> None:
+        """Nothing was stopped; see `Engine.resume`."""
+
+    def strays(self) -> Mapping[int, str]:
+        """None: what runs leave behind is found where they run; see `Engine.strays`."""
+        return {}
 
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""

@@ -26,6 +26,7 @@ from taskexp.engines.slurm.job import Job
 from taskexp.engines.slurm.queue import Queue, verdict_on
 from taskexp.engines.slurm.tools import call, check_installed, checked_call, options_for, reason_of
 from taskexp.run.arrival import arrival_aside
+from taskexp.run.clock import Clock
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.strand import THREAD_PREFIX
 from taskexp.words.errors import EngineError
@@ -57,6 +58,7 @@ class ArrayEngine:
     def __init__(self, options: Sequence[str], resources: Mapping[str, float], journal: Path | None) -> None:
         self.warnings: Sequence[str] = ()
         self.failure: EngineError | None = None
+        self.clock = Clock()
         self._options = (*options_for(resources), *options)
         self._is_kept = journal is not None
         self._depot = Depot((journal or Path.cwd() / ".taskexp" / f"sbatch-{secrets.token_hex(4)}") / FOLDER)
@@ -232,6 +234,16 @@ class ArrayEngine:
 
         if elements:
             threading.Thread(target=cancel, name=THREAD_PREFIX + "scancel", daemon=True).start()
+
+    def pause(self) -> None:
+        """Nothing: what runs elsewhere goes on; see `Engine.pause`."""
+
+    def resume(self) -> None:
+        """Nothing was stopped; see `Engine.resume`."""
+
+    def strays(self) -> Mapping[int, str]:
+        """None: what runs leave behind is found where they run; see `Engine.strays`."""
+        return {}
 
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""

@@ -20,6 +20,7 @@ from taskexp.engines.slurm.tools import (
     reason_of,
 )
 from taskexp.engines.slurm.words import SHIM, StepOutput, is_lost, node_of, returncode_of
+from taskexp.run.clock import Clock
 from taskexp.run.devices import GPUS
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.local import LocalEngine
@@ -39,6 +40,7 @@ class StepEngine:
     def __init__(self, options: Sequence[str], resources: Mapping[str, float]) -> None:
         self.warnings: Sequence[str] = ()
         self.failure: EngineError | None = None
+        self.clock = Clock()
         self.holds_alone = False
         self._resources = resources
         self._prefix = (
@@ -132,15 +134,18 @@ class StepEngine:
         )
 
     def _look_at_job(self) -> None:
-        """Learn, aside, whether the allocation is gone with the node: then nothing can run any more."""
+        """Learn, aside, what the allocation has left: a step that does not fit would wait, and block others."""
         threading.Thread(target=self._check_job, name=THREAD_PREFIX + "squeue", daemon=True).start()
 
     def _check_job(self) -> None:
         try:
-            read_allocation(self._job)
-        except EngineError as error:
+            self._room = sum(self._fits(node) for node in read_allocation(self._job))
+            error = None if self._room else EngineError("no node is left that fits")
+        except EngineError as lost:
+            error = lost
+        if error is not None:
             self.failure = EngineError(f"the allocation {self._job} is lost: {error}; get another one and go on there")
-            self._changed()
+        self._changed()
 
     def _signal(self, words: StepOutput, name: str) -> bool:
         """Signal a step's program, aside; False if there is no step yet."""
@@ -157,6 +162,16 @@ class StepEngine:
 
     def forget(self, attempt: Attempt) -> None:
         """Nothing is kept of a run; see `Engine.forget`."""
+
+    def pause(self) -> None:
+        """Nothing: what runs elsewhere goes on; see `Engine.pause`."""
+
+    def resume(self) -> None:
+        """Nothing was stopped; see `Engine.resume`."""
+
+    def strays(self) -> Mapping[int, str]:
+        """None: what runs leave behind is found where they run; see `Engine.strays`."""
+        return {}
 
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""

@@ -19,6 +19,11 @@ FILE_NAME = "journal.sqlite"
 BUSY_SECONDS = 30.0
 """How long a reader waits for the driver, or the driver for a reader."""
 
+LARGEST_CELL_BYTES = 1 << 26
+"""The most that is read of one cell: a command line of the greatest length, each byte of it escaped, is smaller."""
+
+_TABLES = ("driver", "run", "attempt")
+
 _NETWORK_FILE_SYSTEMS = frozenset(
     b"nfs nfs4 cifs smb3 smbfs lustre gpfs beegfs ceph afs 9p glusterfs "
     b"fuse.sshfs fuse.glusterfs fuse.ceph fuse.rclone fuse.s3fs fuse.juicefs fuse.mfs".split()
@@ -67,6 +72,7 @@ def connect(path: Path, busy_seconds: float = BUSY_SECONDS) -> "sqlite3.Connecti
     # A write-ahead log lets readers in while we write; it needs memory that all of them share, so one machine.
     mode = "DELETE" if _is_on_network(path) else "WAL"
     try:
+        connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute(f"PRAGMA journal_mode={mode}")
     except BaseException:
         connection.close()
@@ -88,6 +94,9 @@ def connect_to_read(path: Path) -> "sqlite3.Connection":
     """
     import sqlite3
 
+    for beside in ("-wal", "-shm", "-journal"):  # a named pipe would be waited for
+        if _beside(path, beside).exists() and not _beside(path, beside).is_file():
+            raise sqlite3.DatabaseError(f"{path.name}{beside} is no regular file")
     half_done = _beside(path, "-journal").exists() and _is_ours(path)
     address = f"file:{quote(os.fsencode(path.absolute()))}?mode={'rw' if half_done else 'ro'}"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
@@ -99,7 +108,21 @@ def connect_to_read(path: Path) -> "sqlite3.Connection":
             raise
         connection = sqlite3.connect(address + "&immutable=1", uri=True, isolation_level=None)
     connection.row_factory = sqlite3.Row
+    _distrust(connection)
     return connection
+
+
+def _distrust(connection: "sqlite3.Connection") -> None:
+    """Have nothing in a file obeyed that is more than data: it may be a stranger's, or damaged.
+
+    See https://www.sqlite.org/security.html, "Untrusted SQLite Database Files".
+    """
+    import sqlite3
+
+    connection.execute("PRAGMA trusted_schema=OFF")  # its views and triggers call no function with side effects
+    connection.execute("PRAGMA cell_size_check=ON")
+    connection.execute("PRAGMA mmap_size=0")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_CELL_BYTES)
 
 
 def _is_still(path: Path, error: str) -> bool:
@@ -173,6 +196,7 @@ def check(path: Path, *, is_thorough: bool = False) -> int:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if identity != APPLICATION_ID:
             raise JournalError(f"{path}: this is no journal of TaskExp, or what is left of one; give another folder")
+        _check_tables(connection, path)
         if version > VERSION:
             raise JournalError(
                 f"{path}: the journal has version {version}, this TaskExp knows versions up to {VERSION}; "
@@ -182,6 +206,15 @@ def check(path: Path, *, is_thorough: bool = False) -> int:
         if state != "ok":
             raise JournalError(f"{path}: the journal is damaged ({state}); {cure_for('malformed')}")
     return int(version)
+
+
+def _check_tables(connection: "sqlite3.Connection", path: Path) -> None:
+    """Refuse what is called as our tables are and is none: a view, or columns that are computed, could never end."""
+    for table in _TABLES:
+        kinds = [kind for (kind,) in connection.execute("SELECT type FROM sqlite_master WHERE name = ?", (table,))]
+        columns = connection.execute(f"PRAGMA table_xinfo({table})").fetchall() if kinds == ["table"] else []
+        if not columns or any(column["hidden"] for column in columns):
+            raise JournalError(f"{path}: {table!r} in it is no table of a journal; give another folder")
 
 
 def migrate(path: Path, version: int, steps: Steps = STEPS, target: int = VERSION) -> None:

@@ -1,6 +1,5 @@
 """Glance: how far a sweep is, counted by the database: a million recorded runs take a moment and no memory."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskexp.record.journal.cells import readable
 from taskexp.record.journal.database import FILE_NAME, connect_to_read, told
 from taskexp.words.outcome import Status
 
@@ -109,20 +109,21 @@ def read_statuses(folder: Path) -> Iterator[tuple[bytes, Status | None]]:
 
 def open_run(row: "sqlite3.Row", folder: Path) -> OpenRun:
     """Make a value of a row of an attempt that has not ended."""
-    return OpenRun(
-        fingerprint=row["fingerprint"],
-        index=int(row["point_index"]),
-        repeat=row["repeat"],
-        attempt=row["number"],
-        params=json.loads(row["params"]),
-        argv=json.loads(row["argv"]),
-        env=json.loads(row["env"]),
-        cwd=json.loads(row["cwd"]),
-        slot=row["slot"],
-        devices=json.loads(row["devices"]),
-        log_path=folder / "logs" / row["log"],
-        start_time=datetime.fromisoformat(row["begin_time"]),
-    )
+    with readable(row, folder) as cells:
+        return OpenRun(
+            fingerprint=cells.blob("fingerprint"),
+            index=cells.index(),
+            repeat=cells.whole("repeat"),
+            attempt=cells.whole("number"),
+            params=cells.mapping("params"),
+            argv=cells.words("argv"),
+            env=cells.texts("env"),
+            cwd=cells.json_text_or_none("cwd"),
+            slot=cells.whole_or_none("slot"),
+            devices=cells.texts("devices"),
+            log_path=cells.log(folder),
+            start_time=cells.time("begin_time"),
+        )
 
 
 def _changed(path: Path) -> datetime:

@@ -1,12 +1,12 @@
 """History: all attempts of one run, found by its index or its id, and what has come of them since."""
 
-import json
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from taskexp.record.journal.cells import readable
 from taskexp.record.journal.database import FILE_NAME, connect_to_read, told
 from taskexp.record.journal.glance import OpenRun, open_run
 from taskexp.record.journal.reader import RecordedRun, recorded_run
@@ -141,4 +141,5 @@ def _choice(connection: "sqlite3.Connection") -> str:
 
 def _attempt(row: "sqlite3.Row", folder: Path) -> Attempt:
     run = open_run(row, folder) if row["end_time"] is None else recorded_run(row, folder)
-    return Attempt(row["id"], run, json.loads(row["driver_cwd"]), row["duration"] is not None)
+    with readable(row, folder) as cells:
+        return Attempt(cells.whole("id"), run, cells.json_text_or_none("driver_cwd") or "", row["duration"] is not None)

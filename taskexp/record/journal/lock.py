@@ -15,10 +15,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from taskexp.record.plainfile import open_plain
 from taskexp.run.identity import Identity, own_identity
 from taskexp.words.errors import JournalError
 
 FILE_NAME = "driver.lock"
+
+_HOLDER_BYTES = 1 << 16
+"""The most that is read of what a holder says of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +126,10 @@ def _locked(descriptor: int, path: Path) -> bool:
 def read_holder(path: Path) -> Holder | None:
     """Read who has the lock, or had it when it died; None if nobody."""
     try:
-        written = json.loads(path.read_bytes())
+        with open_plain(path) as file:
+            written = json.loads(file.read(_HOLDER_BYTES))
         return Holder(Identity(**written["driver"]), written["since"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -1,14 +1,14 @@
 """Reader: the rows of a journal as values, while its sweep runs or after."""
 
-import json
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskexp.record.journal.cells import readable
 from taskexp.record.journal.database import FILE_NAME, check, connect_to_read, told
 from taskexp.words.outcome import RunResult, Status
 
@@ -81,31 +81,32 @@ def _ids(connection: "sqlite3.Connection", *, attempts: bool) -> "array[int]":
 
 def recorded_run(row: "sqlite3.Row", folder: Path) -> RecordedRun:
     """Make a value of a row of an attempt that has ended."""
-    return RecordedRun(
-        status=Status(row["status"]),
-        returncode=row["returncode"],
-        error=row["error"],
-        start_time=datetime.fromisoformat(row["start_time"] or row["begin_time"]),
-        end_time=datetime.fromisoformat(row["end_time"]),
-        duration=timedelta(seconds=row["duration"] or 0.0),
-        max_rss_bytes=row["max_rss_bytes"],
-        max_rss_inherited=bool(row["max_rss_inherited"]),
-        user_seconds=row["user_seconds"],
-        system_seconds=row["system_seconds"],
-        leaked=bool(row["leaked"]),
-        host=row["host"] or "",
-        metrics=json.loads(row["metrics"] or "{}"),
-        params=json.loads(row["params"]),
-        argv=json.loads(row["argv"]),
-        index=int(row["point_index"]),
-        repeat=row["repeat"],
-        attempt=row["number"],
-        slot=row["slot"],
-        devices=json.loads(row["devices"]),
-        fingerprint=row["fingerprint"],
-        log_path=folder / "logs" / row["log"],
-        env=json.loads(row["env"]),
-        cwd=json.loads(row["cwd"]),
-        pid=row["pid"],
-        worker=(row["worker"] if "worker" in row.keys() else None) or "",  # noqa: SIM118 - a journal of version 1 has none
-    )
+    with readable(row, folder) as cells:
+        return RecordedRun(
+            status=Status(cells.text("status")),
+            returncode=cells.whole_or_none("returncode"),
+            error=cells.text_or_none("error"),
+            start_time=cells.time("begin_time" if row["start_time"] is None else "start_time"),
+            end_time=cells.time("end_time"),
+            duration=timedelta(seconds=cells.seconds_or_none("duration") or 0.0),
+            max_rss_bytes=cells.whole_or_none("max_rss_bytes"),
+            max_rss_inherited=bool(cells.whole_or_none("max_rss_inherited")),
+            user_seconds=cells.seconds_or_none("user_seconds"),
+            system_seconds=cells.seconds_or_none("system_seconds"),
+            leaked=bool(cells.whole_or_none("leaked")),
+            host=cells.text_or_none("host") or "",
+            metrics=cells.numbers("metrics"),
+            params=cells.mapping("params"),
+            argv=cells.words("argv"),
+            index=cells.index(),
+            repeat=cells.whole("repeat"),
+            attempt=cells.whole("number"),
+            slot=cells.whole_or_none("slot"),
+            devices=cells.texts("devices"),
+            fingerprint=cells.blob("fingerprint"),
+            log_path=cells.log(folder),
+            env=cells.texts("env"),
+            cwd=cells.json_text_or_none("cwd"),
+            pid=cells.whole_or_none("pid"),
+            worker=cells.text_or_none("worker") or "" if "worker" in row.keys() else "",  # noqa: SIM118 - not in version 1
+        )
