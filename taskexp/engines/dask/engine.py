@@ -10,15 +10,17 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future as ThreadFuture
 from contextlib import suppress
+from datetime import datetime
 from itertools import count
 from typing import Any
 
 from taskexp.engines.dask.contact import Cluster, check_room, fit_out, reach, room, warnings_about
 from taskexp.engines.dask.flight import Flight
-from taskexp.engines.dask.order import PREFIX, Order, Word, unpack
+from taskexp.engines.dask.order import PREFIX, Order, Word
 from taskexp.engines.dask.outpost import STOPPED, perform
 from taskexp.engines.dask.shapes import Task
 from taskexp.engines.place import from_here
+from taskexp.engines.plain import read_ending
 from taskexp.run.clock import Clock
 from taskexp.run.engine import Attempt, Output
 from taskexp.words.errors import EngineError
@@ -224,8 +226,7 @@ class DaskEngine:
 
     # ---- what comes from the cluster; in the client's thread
 
-    def _hear(self, message: bytes) -> None:
-        words = unpack(message)
+    def _hear(self, words: Sequence[Word]) -> None:
         if words[0][0] == "room":
             self._spawn(self._look_for_room())
         elif self._loop is not None:
@@ -261,12 +262,12 @@ class DaskEngine:
                 continue
             match kind:
                 case "started":
-                    when, pid, host, worker, _ = facts
-                    flight.begin(when, pid, host, worker)
+                    when, pid, host, worker = facts
+                    flight.begin(datetime.fromisoformat(when), pid, host, worker)
                 case "output":
                     flight.take(*facts)
                 case "ended":
-                    flight.end(*facts)
+                    flight.end(read_ending(facts[0]))
                 case "lost":
                     flight.lose_worker(*facts)
                 case _:

@@ -1,18 +1,17 @@
 """Order: what the client, the scheduler and the workers tell each other, as plain values.
 
-The key of an attempt is `TOPIC-NUMBER`: the topic is one engine of one driver. What goes to the client is a pickled
-list of tuples, each with the number of its attempt:
+The key of an attempt is `TOPIC-NUMBER`: the topic is one engine of one driver. What goes to the client is a list of
+words, each with the number of its attempt, of what Dask sends as it is:
 
-    ("started", number, time, pid, host, worker, devices)
+    ("started", number, time, pid, host, worker)
     ("output", number, "stdout" or "stderr", bytes)
-    ("ended", number, Ending)
+    ("ended", number, the ending as JSON)
     ("lost", number, worker, host)
     ("erred", number, why)
     ("room", 0)
 """
 
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -61,17 +60,6 @@ class Order:
     def key(self) -> str:
         """What the scheduler knows it by."""
         return f"{self.topic}-{self.number}"
-
-
-def pack(words: Sequence[Word]) -> bytes:
-    """Make a message of words."""
-    return pickle.dumps(list(words), protocol=pickle.HIGHEST_PROTOCOL)
-
-
-def unpack(message: bytes) -> list[Word]:
-    """Read the words of a message."""
-    words: list[Word] = pickle.loads(message)
-    return words
 
 
 def topic_of(key: object) -> tuple[str, int] | None:

@@ -16,9 +16,10 @@ from typing import Any, cast
 
 from distributed import WorkerPlugin, get_worker
 
-from taskexp.engines.dask.order import OUTPOST, WINDOW_BYTES, Order, Word, pack
+from taskexp.engines.dask.order import OUTPOST, WINDOW_BYTES, Order, Word
 from taskexp.engines.dask.shapes import WorkerShape
 from taskexp.engines.place import placed
+from taskexp.engines.plain import write_ending
 from taskexp.run.devices import GPUS
 from taskexp.run.engine import Attempt
 from taskexp.run.local import LocalEngine
@@ -110,7 +111,7 @@ class Outpost(WorkerPlugin):
         """Keep what an attempt has while it is here; its devices, above all."""
         numbers, self._gpus = self._gpus[: order.gpus], self._gpus[order.gpus :]
         devices = {GPUS: ",".join(numbers)} if order.gpus else {}
-        report = partial(self._report_start, order, devices)
+        report = partial(self._report_start, order)
         environ = {**order.environ, **devices}
         self._attempts[order.key] = Attempt(placed(order.command), order.limits, environ, on_start=report)
         try:
@@ -120,10 +121,10 @@ class Outpost(WorkerPlugin):
             self._stopped.discard(order.key)
             self._gpus = sorted([*self._gpus, *numbers])
 
-    def _report_start(self, order: Order, devices: Mapping[str, str], pid: int) -> None:
-        now = datetime.now().astimezone()
+    def _report_start(self, order: Order, pid: int) -> None:
+        now = datetime.now().astimezone().isoformat()
         name = str(self._worker.name)
-        self._mails[order.topic].post(("started", order.number, now, pid, self._host, name, devices))
+        self._mails[order.topic].post(("started", order.number, now, pid, self._host, name))
 
     async def _run(self, order: Order, devices: Mapping[str, str], mail: "Mail") -> Ending:
         name = str(self._worker.name)  # the words of `perform` say where
@@ -211,7 +212,7 @@ class Mail:
 
     def end(self, number: int, ending: Ending) -> None:
         """Send how an attempt ended, now."""
-        self._words.append(("ended", number, ending))
+        self._words.append(("ended", number, write_ending(ending)))
         self._send()
 
     def _send(self) -> None:
@@ -222,7 +223,7 @@ class Mail:
         self._words, self._bytes = [], 0
         self._sent_at = asyncio.get_running_loop().time()
         if words:
-            self._worker.batched_send({"op": "taskexp-report", "topic": self._topic, "message": pack(words)})
+            self._worker.batched_send({"op": "taskexp-report", "topic": self._topic, "message": words})
 
 
 def _gpus_of(worker: WorkerShape) -> list[str]:

@@ -11,13 +11,15 @@ A driver that has recorded the end removes them. What is there when a driver com
 takes that over. Nobody but the user can read them, since an order holds the environment with its secrets.
 """
 
+import json
 import os
-import pickle
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from taskexp.engines.plain import read_command, read_ending, read_limits, write_command, write_ending, write_limits
 from taskexp.plan.command import Command
 from taskexp.run.engine import Limits
 from taskexp.run.taps import STREAM_NAMES, StreamName
@@ -85,17 +87,25 @@ class Depot:
 
     def put_order(self, name: str, order: Order) -> None:
         """Write what is to be run."""
-        _write_whole(self.path(name, "order"), pickle.dumps(order))
+        facts = {"job": order.job, "element": order.element, "environ": dict(order.environ), "version": order.version}
+        facts |= {"command": write_command(order.command), "limits": write_limits(order.limits)}
+        _write_whole(self.path(name, "order"), json.dumps(facts))
 
     def order(self, name: str) -> Order:
         """Read what is to be run. Raises EngineError."""
-        order = pickle.loads(self.path(name, "order").read_bytes())
-        if not isinstance(order, Order) or order.version != __version__:
-            version = getattr(order, "version", "?")
+        path = self.path(name, "order")
+        try:
+            facts: dict[str, Any] = json.loads(path.read_text())
+            if (version := facts["version"]) != __version__:
+                raise EngineError(
+                    f"{path}: the run was begun with TaskExp {version}, and this is {__version__}; use that one"
+                )
+            command, limits = read_command(facts["command"]), read_limits(facts["limits"])
+            return Order(str(facts["job"]), int(facts["element"]), command, limits, facts["environ"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise EngineError(
-                f"{self.folder}: its runs were begun with TaskExp {version}, and this is {__version__}; use that one"
-            )
-        return order
+                f"{path}: this is no order of a run: {error!r}; remove it, and the run begins anew"
+            ) from error
 
     def claim(self, name: str, who: str) -> bool:
         """Take a run; False if somebody has it."""
@@ -109,15 +119,17 @@ class Depot:
 
     def put_ending(self, name: str, ending: Ending) -> None:
         """Write how a run ended."""
-        _write_whole(self.path(name, "ended"), pickle.dumps(ending))
+        _write_whole(self.path(name, "ended"), write_ending(ending))
 
     def ending(self, name: str) -> Ending | None:
         """Read how a run ended; None if it has not."""
+        path = self.path(name, "ended")
         try:
-            ending = pickle.loads(self.path(name, "ended").read_bytes())
+            return read_ending(path.read_text())
         except FileNotFoundError:
             return None
-        return ending if isinstance(ending, Ending) else None
+        except (ValueError, TypeError, KeyError) as error:
+            return Ending.displaced(f"{path}: this is no record of an end: {error!r}")
 
     def open_output(self, name: str) -> "OutputFile":
         """Open the file that a run's output goes to; for its job."""
@@ -182,12 +194,12 @@ def kept_counts(journal: Path) -> tuple[int, int, int]:
     return len(ordered - begun), len(ordered & begun - ended), len(ordered & ended)
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def _write_whole(path: Path, content: str) -> None:
     """Write a file that is there as a whole or not at all, also after a power cut."""
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "w") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

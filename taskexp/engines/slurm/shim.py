@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,8 +37,18 @@ async def perform(depot: Depot, name: str) -> None:
     has_gpus = os.environ.get("SLURM_JOB_GPUS") is not None and GPUS in os.environ
     output, engine = depot.open_output(name), LocalEngine()
     attempt = Attempt(placed(order.command), order.limits, order.environ)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.stop, attempt)  # of scancel, or a limit
+    asked = asyncio.Event()
+
+    def end() -> None:
+        asked.set()
+        engine.stop(attempt)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)  # of scancel, or a limit
     ending = await engine.run(attempt, output)
+    if ending.returncode == -signal.SIGTERM:  # scancel signals the program, too, which may be the quicker to end
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asked.wait(), 0.2)
+            ending = replace(ending, status=Status.interrupted, error=f"{order.command.argv[0]} was stopped")
     engine.close()
     output.close()
     if ending.status is Status.not_started:
