@@ -50,6 +50,8 @@ class StepEngine:
             *options,
             *("sh", "-c", SHIM, "taskexp"),
         )
+        self._more: Sequence[str] = ()
+        """More options for srun, once a node was lost."""
         self._local = LocalEngine()
         self._steps: dict[Attempt, Attempt] = {}
         self._room = 1
@@ -89,7 +91,8 @@ class StepEngine:
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command as a step; see `Engine.run`."""
         words = StepOutput(output)
-        command = replace(attempt.command, argv=(*self._prefix, *attempt.command.argv))
+        prefix = (self._prefix[0], *self._more, *self._prefix[1:])
+        command = replace(attempt.command, argv=(*prefix, *attempt.command.argv))
         step = replace(attempt, command=command, ask_to_end=lambda: self._signal(words, "TERM"))
         self._steps[attempt] = step
         try:
@@ -108,6 +111,9 @@ class StepEngine:
         host = host or node_of(words.said)
         code = returncode_of(words.said)
         if is_lost(words.said) and ending.status is not Status.interrupted:
+            # Slurm 22.05 goes on to count the CPUs of steps that were lost as taken, and a new step would wait for them.
+            # How many run at once is counted here; GPUs are not concerned.
+            self._more = ("--overcommit",)
             self._look_at_job()
             return Ending.displaced(f"{reason_of(words.said)}", ending.start_time, host, worker)
         if ending.status in (Status.succeeded, Status.failed):
