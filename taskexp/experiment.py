@@ -5,10 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any, SupportsIndex
 
+from taskexp.engines.resolve import EngineLike, engine_maker
 from taskexp.loop.halt import checked_halt
 from taskexp.loop.loop import CompletedRuns, ExecutableLoop
 from taskexp.loop.options import LoopOptions, OutputMode, checked_folder, execute_options
-from taskexp.loop.retry import Reason, checked_retry
+from taskexp.loop.retry import OnLost, Reason, checked_retry
 from taskexp.loop.slots import checked_slots
 from taskexp.plan.point import Point
 from taskexp.plan.points import Points
@@ -91,7 +92,7 @@ class Experiment(ABC):
         start: int = 0,
         use_tqdm: bool = True,
         *,
-        max_workers: int = 1,
+        max_workers: int | None = 1,
         output: OutputMode = "group",
         order: Order = "loop",
         seed: int = 0,
@@ -104,6 +105,9 @@ class Experiment(ABC):
         rerun: str | Iterable[str] | None = None,
         show_runs: bool = False,
         notices: bool = True,
+        engine: EngineLike = "local",
+        resources: Mapping[str, float] | None = None,
+        on_lost: OnLost = "retry",
     ) -> ExecutableLoop:
         """Make the loop that hands out each point as an executable, for `for` and for `async for`.
 
@@ -111,7 +115,8 @@ class Experiment(ABC):
             start: the position to begin at, from 0: a place in the chosen order, counted before `where` drops
                 points and over all shards. In the default order, and without samples, it is the index.
             use_tqdm: show a progress bar on stderr.
-            max_workers: how many commands run at once; above 1, `execute` of a plain loop returns at once.
+            max_workers: how many commands run at once; above 1, `execute` of a plain loop returns at once. None is as
+                many as the engine has room for; "local" has as much as there are CPUs.
             output: with several workers, "group" writes all of a run as one block when it is over, "line"
                 writes its lines as they come, each behind the run's index.
             order: "loop" is the order of the builder's calls, "shuffle" a random one, "interleave" runs every
@@ -138,18 +143,39 @@ class Experiment(ABC):
                 from the others, and the newest line of its output.
             notices: tell on stderr at once of a run that cannot be started or times out; False is for a body that
                 tells it by itself. The summary at the end tells it in any case.
+            engine: what runs the commands: "local" is this machine; "dask://host:8786", "dask-file:scheduler.json", a
+                Client or a Cluster is Dask distributed; "srun" is the steps of a Slurm allocation that this program
+                runs in, "sbatch" jobs of Slurm. Options of the Slurm command may follow: "sbatch --partition=gpu".
+            resources: what each run takes of its worker, such as `{"GPU": 1}`, on engines other than "local". Of GPUs
+                it has numbers of its own, in CUDA_VISIBLE_DEVICES.
+            on_lost: what becomes of a run whose machine or worker is lost: "retry" repeats it, up to three times
+                beside the `retries`, "fail" leaves it as it is, `lost`.
 
         Raises:
             ArgumentTypeError, ArgumentValueError: an argument makes no sense; nothing was started.
             JournalError: the journal cannot be used; the loop raises it, too, if it cannot be written.
+            MissingExtraError: the engine needs a library that is not installed.
+            EngineError: raised by the loop's first step: the engine cannot be reached, or cannot run what is asked for.
         """
         route = Route(self._points(), order, seed, start, shard)
-        return ExecutableLoop(
+        options = _options(
             route,
-            _options(
-                route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs, notices
-            ),
+            use_tqdm,
+            max_workers,
+            output,
+            slots,
+            retries,
+            retry_on,
+            halt,
+            journal,
+            rerun,
+            show_runs,
+            notices,
+            engine,
+            resources,
+            on_lost,
         )
+        return ExecutableLoop(route, options)
 
     def as_completed(
         self,
@@ -162,7 +188,7 @@ class Experiment(ABC):
         check: bool = False,
         start: int = 0,
         use_tqdm: bool = True,
-        max_workers: int = 1,
+        max_workers: int | None = 1,
         output: OutputMode = "group",
         order: Order = "loop",
         seed: int = 0,
@@ -175,6 +201,9 @@ class Experiment(ABC):
         rerun: str | Iterable[str] | None = None,
         show_runs: bool = False,
         notices: bool = True,
+        engine: EngineLike = "local",
+        resources: Mapping[str, float] | None = None,
+        on_lost: OnLost = "retry",
     ) -> CompletedRuns:
         """Run every point and hand out each executable when its run is over, in order of completion.
 
@@ -184,7 +213,21 @@ class Experiment(ABC):
         """
         route = Route(self._points(), order, seed, start, shard)
         options = _options(
-            route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs, notices
+            route,
+            use_tqdm,
+            max_workers,
+            output,
+            slots,
+            retries,
+            retry_on,
+            halt,
+            journal,
+            rerun,
+            show_runs,
+            notices,
+            engine,
+            resources,
+            on_lost,
         )
         return CompletedRuns(route, options, execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check))
 
@@ -199,7 +242,7 @@ class Experiment(ABC):
         check: bool = False,
         start: int = 0,
         use_tqdm: bool = True,
-        max_workers: int = 1,
+        max_workers: int | None = 1,
         output: OutputMode = "group",
         order: Order = "loop",
         seed: int = 0,
@@ -212,6 +255,9 @@ class Experiment(ABC):
         rerun: str | Iterable[str] | None = None,
         show_runs: bool = False,
         notices: bool = True,
+        engine: EngineLike = "local",
+        resources: Mapping[str, float] | None = None,
+        on_lost: OnLost = "retry",
     ) -> list[RunResult]:
         """Run every point; returns the results in the order of their indices. See `as_completed`.
 
@@ -219,7 +265,21 @@ class Experiment(ABC):
         """
         route = Route(self._points(), order, seed, start, shard)
         options = _options(
-            route, use_tqdm, max_workers, output, slots, retries, retry_on, halt, journal, rerun, show_runs, notices
+            route,
+            use_tqdm,
+            max_workers,
+            output,
+            slots,
+            retries,
+            retry_on,
+            halt,
+            journal,
+            rerun,
+            show_runs,
+            notices,
+            engine,
+            resources,
+            on_lost,
         )
         execute = execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check)
         with CompletedRuns(route, options, execute, lists_recorded=True) as completed:
@@ -247,7 +307,7 @@ class TaskSum(Experiment):
 def _options(
     route: Route,
     use_tqdm: bool,
-    max_workers: int,
+    max_workers: int | None,
     output: OutputMode,
     slots: object,
     retries: object,
@@ -257,14 +317,20 @@ def _options(
     rerun: object,
     show_runs: bool,
     notices: bool,
+    engine: EngineLike,
+    resources: object,
+    on_lost: object,
 ) -> LoopOptions:
     """Check what is said to a loop."""
     environs = checked_slots(slots, route.points.variables)
-    retry, until = checked_retry(retries, retry_on), checked_halt(halt)
+    retry, until = checked_retry(retries, retry_on, on_lost), checked_halt(halt)
     if rerun is not None and journal is None:
         raise ArgumentValueError("rerun without a journal has no effect; give journal='build/sweep'")
     again = checked_rerun(rerun)
     folder = checked_folder(journal)
+    make_engine = engine_maker(engine, resources, environs[0] if environs else (), folder)
     secrets = {value for environ in environs for name, value in environ.items() if name in Secrets()}
     hidden = frozenset(secrets | route.points.secret_values) if journal is not None else frozenset[str]()
-    return LoopOptions(use_tqdm, max_workers, output, environs, retry, until, folder, again, show_runs, notices, hidden)
+    return LoopOptions(
+        use_tqdm, max_workers, output, environs, retry, until, folder, again, show_runs, notices, hidden, make_engine
+    )

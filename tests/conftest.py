@@ -1,9 +1,7 @@
 """What every test shares: the stubborn programs, and the proof that nothing is left behind."""
 
 import gc
-import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from clusters import DaskCluster, SlurmCluster
 from hypothesis import settings
+from requirements import is_there, skip_without
 
 settings.register_profile("suite", max_examples=50, deadline=None)
 settings.load_profile("suite")
@@ -23,22 +23,11 @@ PROGRAMS = Path(__file__).parent / "programs"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT)
 
 
-REQUIRED = os.environ.get("TASKEXP_REQUIRE", "").split()
-"""What must be there: a test that needs it fails where it would be skipped elsewhere. CI names what it installs."""
-
-
-def requires(*names: str) -> pytest.MarkDecorator:
-    """Mark what needs commands on PATH or importable packages: it is skipped where one is missing."""
-    return pytest.mark.requires(*names)
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    names = [name for mark in item.iter_markers("requires") for name in mark.args]
-    missing = [name for name in names if shutil.which(name) is None and importlib.util.find_spec(name) is None]
-    if set(missing) & set(REQUIRED):
-        pytest.fail(f"TASKEXP_REQUIRE has {', '.join(missing)}, which is not there", pytrace=False)
-    if missing:
-        pytest.skip(f"not on this machine: {', '.join(missing)}")
+    for mark in item.iter_markers("requires"):
+        for name in mark.args:
+            if not is_there(name):
+                skip_without(name)
 
 
 def pytest_collection_finish() -> None:
@@ -56,6 +45,32 @@ def anyio_backend() -> str:
 def program() -> Callable[[str], list[str]]:
     """Return the command of a stubborn program: `program("chatty")`."""
     return lambda name: [sys.executable, str(PROGRAMS / f"{name}.py")]
+
+
+@pytest.fixture(scope="session")
+def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """A Dask cluster of two workers; who harms it has one of his own."""
+    if not is_there("distributed"):
+        skip_without("dask", "pip install 'taskexp[dask]'")
+    cluster = DaskCluster(tmp_path_factory.mktemp("dask"))
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """A Slurm of two nodes; who harms it has one of his own."""
+    if not is_there("sbatch") or not SlurmCluster.is_installed():
+        skip_without("slurm", "apt-get install slurm-wlm munge")
+    if os.geteuid() != 0:
+        skip_without("slurm", "its daemons want to be started by root")
+    cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 @pytest.fixture(autouse=True)

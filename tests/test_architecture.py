@@ -12,7 +12,7 @@ import pytest
 import taskexp
 
 PACKAGE = Path(taskexp.__file__).parent
-FLOORS = ("words", "plan", "run", "record", "loop", "doors")
+FLOORS = ("words", "plan", "run", "engines", "record", "loop", "doors")
 DOORS = ("taskexp", "taskexp.__main__", "taskexp.names", "taskexp.experiment", "taskexp.task", "taskexp.cli")
 
 PUBLIC_NAMES = [
@@ -21,6 +21,7 @@ PUBLIC_NAMES = [
     "AsyncTaskExecutable",
     "CompletedRuns",
     "DeviceError",
+    "EngineError",
     "ExecutableLoop",
     "ExecutableStateError",
     "Fold",
@@ -81,13 +82,15 @@ OWNERS = {
     "plotly": ("taskexp.record.report.page",),
     "starlette": ("taskexp.record.report.server",),
     "uvicorn": ("taskexp.record.report.server",),
+    "distributed": ("taskexp.engines.dask",),
+    "dask": ("taskexp.engines.dask",),
 }
 
 SELF_SIGNALLERS = ("taskexp.run.interrupt", "taskexp.run.suspension")
 
 # Methods of any object that do what an owner does.
 OWNED_METHODS = {
-    "add_signal_handler": ("taskexp.run.interrupt",),
+    "add_signal_handler": ("taskexp.run.interrupt", "taskexp.engines.slurm.shim"),  # a program of its own
     "subprocess_exec": ("taskexp.run.process",),
     "subprocess_shell": ("taskexp.run.process",),
 }

@@ -138,7 +138,6 @@ LOOP_MISTAKES = [
     ("value", {"max_workers": -1}, ["max_workers=-1", "1 or more"]),
     ("type", {"max_workers": 1.5}, ["max_workers is an int", "float (1.5)"]),
     ("type", {"max_workers": "4"}, ["max_workers is an int", "str ('4')"]),
-    ("type", {"max_workers": None}, ["max_workers is an int", "NoneType"]),
     ("type", {"max_workers": True}, ["max_workers is an int", "bool"]),
     ("value", {"start": -1}, ["start=-1", "2 points", "0 to 1"]),
     ("value", {"start": 2}, ["start=2", "2 points", "0 to 1"]),

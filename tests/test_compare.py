@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import requires
+from requirements import requires
 from test_report import grid, run_of
 
 from taskexp import ArgumentValueError, RecordedRun, Status, Task

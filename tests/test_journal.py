@@ -671,20 +671,22 @@ def test_a_journal_of_an_older_version_is_migrated_and_its_old_state_kept(tmp_pa
     path = tmp_path / "journal.sqlite"
     make(path)
     before = written(path)
-    migrate(path, 1, {1: "ALTER TABLE run ADD COLUMN note TEXT;", 2: "CREATE TABLE extra (x);"}, target=3)
-    assert read(tmp_path, "PRAGMA user_version") == [(3,)]
+    steps = {VERSION: "ALTER TABLE run ADD COLUMN note TEXT;", VERSION + 1: "CREATE TABLE extra (x);"}
+    migrate(path, VERSION, steps, target=VERSION + 2)
+    assert read(tmp_path, "PRAGMA user_version") == [(VERSION + 2,)]
     assert read(tmp_path, "SELECT note FROM run") == []
-    assert written(tmp_path / "journal.sqlite.v1") == before
-    assert "PRAGMA user_version=1;" in before
-    assert stat.S_IMODE((tmp_path / "journal.sqlite.v1").stat().st_mode) == 0o600
+    kept = tmp_path / f"journal.sqlite.v{VERSION}"
+    assert written(kept) == before
+    assert f"PRAGMA user_version={VERSION};" in before
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path):
     path = tmp_path / "journal.sqlite"
     make(path)
     with pytest.raises(sqlite3.Error):
-        migrate(path, 1, {1: "CREATE TABLE extra (x); SELECT no_such_function();"}, target=2)
-    assert read(tmp_path, "PRAGMA user_version") == [(1,)]
+        migrate(path, VERSION, {VERSION: "CREATE TABLE extra (x); SELECT no_such_function();"}, target=VERSION + 1)
+    assert read(tmp_path, "PRAGMA user_version") == [(VERSION,)]
     assert read(tmp_path, "SELECT count(*) FROM sqlite_master WHERE name = 'extra'") == [(0,)]
 
 

@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from conftest import requires
+from requirements import requires
 
 from taskexp import ArgumentTypeError, JournalError, MissingExtraError, RecordedRun, Status, Task, open_results
 from taskexp.record.journal.drivers import read_drivers

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import eventually, requires
+from conftest import eventually
+from requirements import requires
 from synthetic import make_journal
 
 from taskexp import Task, open_results

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import eventually, requires
+from conftest import eventually
+from requirements import requires
 
 from taskexp import Task
 from taskexp.record.journal.history import read_history

@@ -54,6 +54,20 @@ def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--halt", metavar="WHEN", help="when to give up: now,fail=1 soon,fail=10%% now,success=1")
     how.add_argument("--slots", type=_named_values, action="append", metavar="NAME=A,B", help="a value for each slot")
     how.add_argument("--gpus", metavar="auto|LIST", help="a GPU of its own for each run")
+    where = parser.add_argument_group("where it is run")
+    where.add_argument(
+        "--engine",
+        metavar="ENGINE",
+        help="local (default), dask://HOST:PORT, dask-file:SCHEDULER.json, srun, sbatch; options of the Slurm command "
+        "may follow in the same word: 'sbatch --partition=gpu'",
+    )
+    where.add_argument(
+        "--resources", type=_amounts, metavar="NAME=N,...", help="what each run takes of its worker: GPU=1,CPU=4"
+    )
+    where.add_argument("--on-lost", choices=("retry", "fail"), help="when a machine is lost (default: retry)")
+    where.add_argument("--tls-ca-file", metavar="PEM", help="whom to trust at a Dask scheduler")
+    where.add_argument("--tls-cert", metavar="PEM", help="the certificate to show it")
+    where.add_argument("--tls-key", metavar="PEM", help="the key of that")
     how.add_argument("--order", choices=_ORDERS, help="in which order the points run (default: loop)")
     how.add_argument("--seed", type=int, metavar="N", help="which random order")
     how.add_argument("--shard", metavar="K/N", help="run part K of N, from 1")
@@ -125,6 +139,11 @@ def _named_values(text: str) -> tuple[str, list[str]]:
     return name, [value.replace("\\,", ",") for value in re.split(r"(?<!\\),", rest)]
 
 
+def _amounts(text: str) -> dict[str, float]:
+    named = [_named(word, "NAME=N") for word in text.split(",")]
+    return {name: _number(amount) for name, amount in named}
+
+
 def _number(text: str) -> float:
     number = float(text)
     return int(number) if number.is_integer() else number
@@ -138,4 +157,5 @@ def _listed(text: str) -> str | list[str]:
     return text if text == "all" else [word.strip() for word in text.split(",")]
 
 
+_amounts.__name__ = "list such as GPU=1,CPU=4"
 _number.__name__ = "number of seconds"  # argparse names the function in its message

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from taskexp.cli.recall import remember
 from taskexp.cli.sweep import Sweep
@@ -19,7 +21,7 @@ from taskexp.record.table import Sheet
 from taskexp.run.cells import terminal_size
 from taskexp.run.outlet import terminal_device
 from taskexp.words.counting import counted
-from taskexp.words.errors import JournalError
+from taskexp.words.errors import ArgumentValueError, EngineError, JournalError
 from taskexp.words.outcome import Status
 
 FAILED = 1
@@ -42,16 +44,21 @@ class Showing:
         json: whether one object at the end is all that stdout gets.
         quiet: whether only what went wrong is told.
         verbose: whether stdout gets the output of the runs.
+        detach: whether the sweep is left to Slurm once all of it is submitted.
     """
 
     json: bool
     quiet: bool
     verbose: bool
+    detach: bool
 
 
 def add_showing_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what says what is shown."""
     parser.add_argument("--json", action="store_true", help="at the end, one object with the counts and the results")
+    parser.add_argument(
+        "--detach", action="store_true", help="with --engine sbatch: end when all is submitted; resume takes in results"
+    )
     much = parser.add_mutually_exclusive_group()
     much.add_argument("-v", "--verbose", action="store_true", help="write the output of each run to stdout")
     much.add_argument("-q", "--quiet", action="store_true", help="no bar and no table; what fails is told")
@@ -59,7 +66,7 @@ def add_showing_arguments(parser: argparse.ArgumentParser) -> None:
 
 def showing_of(namespace: argparse.Namespace) -> Showing:
     """Read what is to be shown."""
-    return Showing(namespace.json, namespace.quiet, namespace.verbose)
+    return Showing(namespace.json, namespace.quiet, namespace.verbose, namespace.detach)
 
 
 def conduct(sweep: Sweep, folder: Path, showing: Showing) -> int:
@@ -69,9 +76,11 @@ def conduct(sweep: Sweep, folder: Path, showing: Showing) -> int:
         0 if all runs succeeded, those recorded before included; 1 if some did not or could not be recorded.
 
     Raises:
-        ArgumentTypeError, ArgumentValueError, JournalError: it could not begin; nothing was started.
+        ArgumentTypeError, ArgumentValueError, EngineError, JournalError: it could not begin; nothing was started.
         KeyboardInterrupt, SystemExit: it was interrupted; everything is stopped.
     """
+    if showing.detach and not str(sweep.options.get("engine", "local")).startswith("sbatch"):
+        raise ArgumentValueError("--detach leaves the runs to Slurm, which engine='sbatch' does; add --engine sbatch")
     on_terminal = terminal_device(sys.stderr) is not None
     with sweep.as_completed(
         folder,
@@ -84,11 +93,20 @@ def conduct(sweep: Sweep, folder: Path, showing: Showing) -> int:
         remember(sweep, folder)
         if not showing.quiet:
             loop.notify(f"taskexp: {_beginning(sweep, folder)}")
+        if showing.detach and loop.hand_over():
+            _leave(folder)
         counts: Counter[Status] = Counter()
         is_recorded = _run(loop, _teller(sweep, loop, showing, on_terminal=on_terminal), counts)
     is_good = is_recorded and not counts.keys() - _GOOD and not _kept_failure(sweep, folder)
     is_written = showing.quiet or _report(sweep, folder, showing, counts)
     return 0 if is_good and is_written else FAILED
+
+
+def _leave(folder: Path) -> NoReturn:
+    """End this program as it stands: an end in order would cancel the jobs. The journal survives worse."""
+    say(f"taskexp: Slurm has the rest; taskexp status {_short(folder)} says how far it is, taskexp resume takes it in")
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _teller(sweep: Sweep, loop: CompletedRuns, showing: Showing, *, on_terminal: bool) -> Teller:
@@ -108,7 +126,7 @@ def _run(loop: CompletedRuns, teller: Teller, counts: Counter[Status]) -> bool:
         for executable in loop:
             counts[executable.result.status] += 1
             teller.tell(executable, counts.total())
-    except JournalError:
+    except (EngineError, JournalError):
         return False
     return True
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "report": "make a page of a sweep: its runs as a table and as plots",
     "compare": "put two sweeps side by side, point by point",
     "serve": "show a sweep in a browser while it runs",
+    "recipe": "write a batch script that starts Dask workers in a job of Slurm",
     "completion": "write the completion of this command line for a shell",
 }
 
@@ -103,6 +104,10 @@ def _load(name: str) -> ModuleType:
             import taskexp.cli.look.serve as serve
 
             return serve
+        case "recipe":
+            import taskexp.cli.recipe as recipe
+
+            return recipe
         case _:
             import taskexp.cli.completion as completion
 

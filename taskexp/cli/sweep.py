@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from taskexp.cli.sweepfile import Table
+from taskexp.engines.address import Tls
+from taskexp.engines.resolve import with_tls
 from taskexp.loop.loop import CompletedRuns
 from taskexp.plan.route import Route
 from taskexp.run.devices import gpu_slots
@@ -22,7 +24,8 @@ JOURNALS = Path(".taskexp")
 """Where the journals of sweeps are that were given no folder."""
 
 _EXECUTE = ("timeout", "idle_timeout", "grace")
-_LOOP = ("max_workers", "order", "seed", "start", "retries", "retry_on", "halt")
+_LOOP = ("max_workers", "order", "seed", "start", "retries", "retry_on", "halt", "resources", "on_lost")
+_TLS = ("tls_ca_file", "tls_cert", "tls_key")
 _ROUTE = ("order", "seed", "start")
 _NAME_LENGTH = 32
 
@@ -72,7 +75,9 @@ class Sweep:
         """The arguments of `as_completed`."""
         with self._told():
             options = {name: self.options[name] for name in (*_LOOP, *_EXECUTE) if name in self.options}
-            options |= {"shard": self._shard(), "rerun": self.options.get("rerun")}
+            options |= {"shard": self._shard(), "rerun": self.options.get("rerun"), "engine": self._engine()}
+            if options["engine"] != "local":
+                options.setdefault("max_workers", None)
             if slots := self._slots():
                 options["slots"] = slots
                 options.setdefault("max_workers", len(next(iter(slots.values()))))
@@ -130,6 +135,16 @@ class Sweep:
         if not 1 <= part <= parts:
             raise ArgumentValueError(f"shard={shard!r} is out of range; of N parts, K is 1 to N")
         return part - 1, parts
+
+    def _engine(self) -> object:
+        """Read where it is run; certificates belong to an address."""
+        engine = self.options.get("engine", "local")
+        files = [self.options.get(name) for name in _TLS]
+        if not any(files):
+            return engine
+        if missing := [name for name, file in zip(_TLS, files, strict=True) if not file]:
+            raise ArgumentValueError(f"{missing[0]} is missing; TLS needs {', '.join(_TLS)}")
+        return with_tls(engine, Tls(*map(str, files)))
 
     def _slots(self) -> Mapping[str, Any]:
         slots: dict[str, Any] = {}

@@ -31,6 +31,12 @@ OPTIONS: Mapping[str, tuple[type, ...]] = {
     "start": (int,),
     "rerun": (str, list),
     "dir": (str,),
+    "engine": (str,),
+    "resources": (dict,),
+    "on_lost": (str,),
+    "tls_ca_file": (str,),
+    "tls_cert": (str,),
+    "tls_key": (str,),
 }
 """How a sweep is run, and the types of what is said; `jobs` is `max_workers` in short."""
 

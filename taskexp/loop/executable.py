@@ -161,7 +161,7 @@ class TaskExecutable(Executable):
             SystemExit: SIGTERM, SIGHUP or SIGQUIT came; every run is stopped. The code is 128 and the signal's number.
         """
         options = execute_options(timeout, ostreams, on_verbose, idle_timeout, grace, check)
-        if self._sweep.options.max_workers > 1:
+        if self._sweep.options.is_parallel:
             self._facade.submit(self._run, options)
             return None
         result = self._facade.perform(self._run, options)

@@ -171,7 +171,7 @@ class Facade:
     def begin(self) -> None:
         """Take over the signals, show the bar, start the event loop that decides what a signal means."""
         if not self.begun:
-            self.sweep.recorder.open()
+            self.sweep.open()
             self.begun = True
             self.sweep.begin("sync", lists_recorded=self.lists_recorded)
             self._start_portal()
@@ -186,7 +186,7 @@ class Facade:
         else:
             self._give_back()
             self.sweep.raise_if_interrupted()  # by a signal that came while the last of all was written
-            self._raise_journal_error()
+            self._raise_breakdown()
 
     def close(self) -> None:
         """Stop what is running, and give everything back; a stop that a signal caused stays quiet here."""
@@ -283,11 +283,11 @@ class Facade:
         self.sweep.raise_if_interrupted()
         if self.sweep.failure is not None:
             raise self.sweep.failure
-        self._raise_journal_error()
+        self._raise_breakdown()
 
-    def _raise_journal_error(self) -> None:
-        if self.sweep.recorder.error is not None:
-            raise self.sweep.recorder.error
+    def _raise_breakdown(self) -> None:
+        if self.sweep.breakdown is not None:
+            raise self.sweep.breakdown
 
     def _leave_if_interrupted(self) -> None:
         if self.sweep.interrupted:

@@ -17,7 +17,6 @@ from taskexp.loop.options import ExecuteOptions, LoopOptions
 from taskexp.loop.run import Run
 from taskexp.loop.sweep import Sweep
 from taskexp.plan.route import Route
-from taskexp.run.local import LocalEngine
 from taskexp.words.errors import ArgumentTypeError, ExecutableStateError, RunFailed
 from taskexp.words.outcome import RunResult, Status
 
@@ -48,7 +47,7 @@ class Loop(ABC):
     """
 
     def __init__(self, route: Route, options: LoopOptions) -> None:
-        self._sweep = Sweep(route, options, LocalEngine())
+        self._sweep = Sweep(route, options, options.make_engine())
         self._facade = Facade(self._sweep)
         self._async_begun = False
 
@@ -81,7 +80,7 @@ class Loop(ABC):
         self._async_begun = True
         if self._sweep.finished:
             return
-        await self._sweep.recorder.open_aside()
+        await self._sweep.open_aside()
         self._sweep.begin("async")
         self._sweep.attach(asyncio.get_running_loop())
         lease = Lease(self._sweep)
@@ -95,8 +94,8 @@ class Loop(ABC):
         finally:
             lease.give_back()
         self._sweep.end_iteration()
-        if self._sweep.recorder.error is not None:
-            raise self._sweep.recorder.error
+        if self._sweep.breakdown is not None:
+            raise self._sweep.breakdown
 
     async def __aenter__(self) -> Self:
         return self
@@ -200,6 +199,23 @@ class CompletedRuns(Loop):
         self._check = execute.check
         self._feeding = False
 
+    def hand_over(self) -> bool:
+        """Have all points begun, and wait until the engine goes on with them alone when this program ends.
+
+        Returns:
+            Whether it does; False if the loop was stopped, or ended, before.
+        """
+        sweep = self._sweep
+        self._begin_feeding()
+        sweep.turnstile.wait(lambda: sweep.stopping or (sweep.exhausted and (not sweep.load or sweep.holds_alone)))
+        return not sweep.stopping and sweep.breakdown is None and sweep.load > 0
+
+    def _begin_feeding(self) -> None:
+        if not self._sweep.finished and not self._feeding:
+            self._facade.begin()
+            self._feeding = True
+            self._facade.post(self._feeder.start)
+
     def recorded_results(self) -> list[RunResult]:
         """Read the results of the runs that a journal knew, so that they did not run again; after the loop.
 
@@ -209,10 +225,7 @@ class CompletedRuns(Loop):
 
     def _next_run(self) -> Run | None:
         facade = self._facade
-        if not self._sweep.finished and not self._feeding:
-            facade.begin()
-            self._feeding = True
-            facade.post(self._feeder.start)
+        self._begin_feeding()
         run = facade.await_next(self._feeder.may_yield, self._feeder.take)
         if run is not None:
             try:

@@ -50,7 +50,7 @@ class Narration:
         self.spoolers.close()
 
     def _new_transcript(self, index: int) -> Transcript:
-        if self._options.max_workers == 1:
+        if not self._options.is_parallel:
             return LiveTranscript(self.outlets)
         if self._options.output == "line":
             return LineTranscript(self.outlets, index)

@@ -4,7 +4,7 @@ import math
 import numbers
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias, cast
@@ -14,7 +14,8 @@ from taskexp.loop.retry import Retry
 from taskexp.plan.values import checked_int, checked_text
 from taskexp.record.journal.journal import check_journal
 from taskexp.record.journal.rerun import DEFAULT, Rerun
-from taskexp.run.engine import Limits
+from taskexp.run.engine import Engine, Limits
+from taskexp.run.local import LocalEngine
 from taskexp.run.outlet import checked_stream
 from taskexp.run.taps import LineCallback
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
@@ -28,7 +29,7 @@ class LoopOptions:
 
     Args:
         use_tqdm: whether there is a bar.
-        max_workers: how many commands run at once, at least 1.
+        max_workers: how many commands run at once, at least 1; None is as many as the engine has room for.
         output: how parallel output is written: "group" or "line".
         environs: the variables of each slot; empty where slots are nothing but numbers.
         retry: which runs are tried again.
@@ -38,10 +39,11 @@ class LoopOptions:
         show_runs: whether the runs that go on have rows under the bar, on a terminal.
         notices: whether a run that cannot be started, or times out, is told at once.
         secret_values: what is not to be written with the driver's own arguments.
+        make_engine: makes what runs the commands.
     """
 
     use_tqdm: bool
-    max_workers: int
+    max_workers: int | None
     output: OutputMode
     environs: tuple[Mapping[str, str], ...]
     retry: Retry
@@ -51,10 +53,12 @@ class LoopOptions:
     show_runs: bool = False
     notices: bool = True
     secret_values: frozenset[str] = frozenset()
+    make_engine: Callable[[], Engine] = LocalEngine
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "max_workers", checked_int(self.max_workers, "max_workers"))
-        if self.max_workers < 1:
+        if self.max_workers is not None:
+            object.__setattr__(self, "max_workers", checked_int(self.max_workers, "max_workers"))
+        if self.max_workers is not None and self.max_workers < 1:
             raise ArgumentValueError(
                 f"max_workers={self.max_workers}: at least 1 command runs at a time; give 1 or more"
             )
@@ -62,9 +66,14 @@ class LoopOptions:
             raise ArgumentValueError(f"output={self.output!r} is not known; give 'group' or 'line'")
 
     @property
-    def width(self) -> int:
-        """How many commands run at once: as many as were asked for, and as there are slots."""
-        return min(self.max_workers, len(self.environs) or self.max_workers)
+    def is_parallel(self) -> bool:
+        """Whether several commands may run at once."""
+        return self.max_workers != 1
+
+    def width(self, engine: Engine) -> int:
+        """Say how many commands run at once: as many as were asked for, and as there are slots and room."""
+        width = engine.width(self.max_workers)
+        return min(width, len(self.environs) or width)
 
 
 @dataclass(frozen=True, slots=True)

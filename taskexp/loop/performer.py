@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from taskexp.loop.recorder import Record, Recorder
 from taskexp.loop.run import Run
 from taskexp.run.devices import CPUS, parse_cpus
-from taskexp.run.engine import Attempt, Engine
+from taskexp.run.engine import Attempt, Engine, run_name
 from taskexp.run.output import RunOutput, run_dry
 from taskexp.run.strand import Job
 from taskexp.run.tail import Tail
@@ -86,6 +86,8 @@ class Performer:
         if record.begun is not None:
             vacate()
         await self._recorder.end(run, record, result, hurried)
+        if run.attempt is not None and self._recorder.error is None:
+            self._engine.forget(run.attempt)
         return result
 
     async def _run(
@@ -105,6 +107,7 @@ class Performer:
             self._environ(run, slot, devices),
             parse_cpus(devices[CPUS], "slots") if CPUS in devices else None,
             on_start=record.note_pid,
+            identify=lambda: run_name(run.point.fingerprint, run.attempt_number),
             on_shortage=self._on_shortage,
         )
         if hurried():  # while it was recorded

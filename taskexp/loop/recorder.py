@@ -16,7 +16,7 @@ from taskexp.loop.options import LoopOptions
 from taskexp.loop.run import Run
 from taskexp.loop.turnstile import SIGNAL_POLL_SECONDS
 from taskexp.plan.command import Command
-from taskexp.plan.secrets import HIDDEN
+from taskexp.plan.secrets import HIDDEN, Secrets
 from taskexp.record.journal.database import cure_for
 from taskexp.record.journal.journal import Ask, Begun, Journal
 from taskexp.record.journal.log import Log
@@ -79,7 +79,7 @@ class Recorder:
         """Why the journal could not be written, once it could not."""
         self._folder = options.journal
         self._make = partial(
-            Journal, options.journal or Path(), options.rerun, options.secret_values, gathers=options.max_workers > 1
+            Journal, options.journal or Path(), options.rerun, options.secret_values, gathers=options.is_parallel
         )
         self._executor = executor
         self._search = search
@@ -175,6 +175,8 @@ class Recorder:
             result = self._without_log(result, record.begun, record.log.error)
         if result.error is not None and run.point.is_rendered:
             result = replace(result, error=_hidden(run, result.error))
+        if result.worker:
+            result = replace(result, devices=_displayed(result.devices, run.point.secrets))
         answer = Answer()
         journal.end(record.begun, result, record.pid, answer.arrive)
         try:
@@ -273,6 +275,10 @@ def _hidden(run: Run, text: str) -> str:
         return text
 
 
+def _displayed(devices: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
+    return {name: HIDDEN if name in secrets else value for name, value in devices.items()}
+
+
 def _ask(run: Run, slot: int, devices: Mapping[str, str]) -> Ask:
     point = run.point
     try:
@@ -288,5 +294,5 @@ def _ask(run: Run, slot: int, devices: Mapping[str, str]) -> Ask:
         env=command.displayed_env,
         cwd=None if command.cwd is None else command.hide(command.cwd),
         slot=slot,
-        devices={name: HIDDEN if name in point.secrets else value for name, value in devices.items()},
+        devices=_displayed(devices, point.secrets),
     )

@@ -3,9 +3,9 @@
 import random
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TypeAlias, cast
+from typing import Literal, TypeAlias, cast
 
 from taskexp.plan.values import checked_int
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
@@ -16,6 +16,12 @@ Reason: TypeAlias = Status | int | re.Pattern[str]
 
 FIRST_PAUSE_SECONDS = 0.5
 LAST_PAUSE_SECONDS = 30.0
+
+MOST_LOSSES = 3
+"""How often a run is repeated that is lost with its machine: one that brings machines down must come to an end."""
+
+OnLost: TypeAlias = Literal["retry", "fail"]
+"""What becomes of a run that is lost with its machine."""
 
 DEFAULT_REASONS = (Status.failed, Status.timed_out, Status.lost)
 _STATUSES = (*DEFAULT_REASONS, Status.not_started)
@@ -32,15 +38,21 @@ class Retry:
     Args:
         retries: how many attempts a run has beyond the first.
         reasons: what one of must hold for a run that did not succeed to be tried again.
+        repeats_lost: whether a run that was lost with its machine is tried again, beside the `retries`.
     """
 
     retries: int = 0
     reasons: tuple[Reason, ...] = DEFAULT_REASONS
+    repeats_lost: bool = True
 
     @property
     def reads_output(self) -> bool:
         """Whether the last output of a run has to be kept."""
         return bool(self.patterns)
+
+    def repeats(self, losses: int) -> bool:
+        """Tell whether a run is tried again whose machine was lost, for so many times now."""
+        return self.repeats_lost and losses <= MOST_LOSSES
 
     @property
     def patterns(self) -> list[re.Pattern[str]]:
@@ -80,8 +92,14 @@ def pause_before(attempt: int) -> float:
     return longest * random.SystemRandom().uniform(0.5, 1.0)  # not the user's own, seeded random numbers
 
 
-def checked_retry(retries: object, retry_on: object) -> Retry:
+def checked_retry(retries: object, retry_on: object, on_lost: object = "retry") -> Retry:
     """Check what is said to a loop about retries."""
+    if on_lost not in ("retry", "fail"):
+        raise ArgumentValueError(f"on_lost={on_lost!r} is not known; give 'retry' or 'fail'")
+    return replace(_checked_retry(retries, retry_on), repeats_lost=on_lost == "retry")
+
+
+def _checked_retry(retries: object, retry_on: object) -> Retry:
     number = checked_int(retries, "retries")
     if number < 0:
         raise ArgumentValueError(f"retries={number}: give 0 for none, or how often a run is tried again")

@@ -47,6 +47,10 @@ class Run:
         """Where the output of its last attempt is recorded; None without a journal."""
         self.latest: RunResult | None = None
         """How its last attempt ended."""
+        self.losses = 0
+        """How many of its attempts in this sweep were lost with the machine or the worker they ran on."""
+        self.was_displaced = False
+        """Whether the last one was."""
         self.result: RunResult | None = None
         """How it ended, once it is not tried again."""
         self.served_by: int | None = None
@@ -95,6 +99,8 @@ class Run:
     ) -> RunResult:
         """Make the result of an attempt from what the engine knows, what its slot gave it and what it printed."""
         point = self.point
+        self.was_displaced = ending.place_lost
+        self.losses += ending.place_lost
         try:
             params, argv = (point.params, point.argv) if point.is_rendered else (dict(point), [])
         except PointError:  # then the command was never made, and the ending says why
@@ -119,7 +125,8 @@ class Run:
             max_rss_inherited=ending.max_rss_inherited,
             repeat=point.repeat,
             slot=self.slot,
-            devices=devices or {},
+            devices={**(devices or {}), **ending.devices},
+            worker=ending.worker,
         )
         return self.latest
 

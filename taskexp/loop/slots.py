@@ -19,7 +19,7 @@ class Slots:
 
     Args:
         environs: the variables of each slot; empty where slots are nothing but numbers.
-        width: how many there are.
+        width: how many there are; it may change while some are taken.
     """
 
     def __init__(self, environs: Sequence[Mapping[str, str]], width: int) -> None:
@@ -27,14 +27,16 @@ class Slots:
         self._environs = environs
         self._returned: list[int] = []
         self._untouched = 0
+        self._taken = 0
 
     @property
     def free(self) -> bool:
         """Whether one can be taken."""
-        return bool(self._returned) or self._untouched < self.width
+        return self._taken < self.width
 
     def take(self) -> int:
         """Take the lowest number that is free."""
+        self._taken += 1
         if self._returned:
             return heapq.heappop(self._returned)
         self._untouched += 1
@@ -42,6 +44,7 @@ class Slots:
 
     def give_back(self, number: int) -> None:
         """Let another run have the slot."""
+        self._taken -= 1
         heapq.heappush(self._returned, number)
 
     def environ(self, number: int) -> Mapping[str, str]:

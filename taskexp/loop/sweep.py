@@ -22,12 +22,13 @@ from taskexp.loop.options import ExecuteOptions, LoopOptions
 from taskexp.loop.performer import Performer
 from taskexp.loop.pool import Pool
 from taskexp.loop.recorder import Recorder
-from taskexp.loop.retry import pause_before
+from taskexp.loop.retry import MOST_LOSSES, pause_before
 from taskexp.loop.run import Run
 from taskexp.loop.slots import Slots
 from taskexp.loop.tally import Tally
 from taskexp.loop.turnstile import Turnstile
 from taskexp.plan.route import Route
+from taskexp.run.arrival import arrival_aside, arrival_of
 from taskexp.run.engine import Engine
 from taskexp.run.interrupt import Interrupt, Phase, interruption, redeliver
 from taskexp.run.orphans import say_strays
@@ -36,7 +37,7 @@ from taskexp.run.search import Search
 from taskexp.run.strand import Strand, ThreadPool
 from taskexp.run.suspension import Suspension
 from taskexp.run.taps import Lane
-from taskexp.words.errors import JournalError, RunFailed
+from taskexp.words.errors import EngineError, JournalError, RunFailed
 from taskexp.words.outcome import Ending, RunResult, Status
 
 TICK_SECONDS = 0.5
@@ -75,8 +76,8 @@ class Sweep:
         self.tally = Tally(self.outlets, route, options.halt, engine.clock.now)
         self._engine = engine
         self._course = Course(route)
-        self._slots = Slots(options.environs, fitting(options.width))
-        self._pool = Pool(self._slots, self, rests_alone=options.max_workers == 1)
+        self._slots = Slots(options.environs, 1)  # as many as there are is known once the engine is open
+        self._pool = Pool(self._slots, self, rests_alone=not options.is_parallel)
         self._callback_thread = ThreadPool("callback", max_threads=1)
         self._search = Search(self.outlets.notify)
         self.recorder = Recorder(options, self._narration.spoolers, self._search, self._give_up_recording)
@@ -96,6 +97,42 @@ class Sweep:
 
     # ---- life
 
+    def open(self) -> None:
+        """Get the engine and the journal ready and wait for it; any thread but the event loop's.
+
+        Raises:
+            EngineError, JournalError: one of them cannot be used; nothing was started, nothing is held.
+        """
+        try:
+            arrival_of(self._open_engine)
+            self.recorder.open()
+        except BaseException:
+            self._engine.close()
+            raise
+
+    async def open_aside(self) -> None:
+        """The same on the event loop, without holding it."""
+        try:
+            await arrival_aside(self._open_engine)
+            await self.recorder.open_aside()
+        except BaseException:
+            self._engine.close()
+            raise
+
+    def _open_engine(self) -> None:
+        self._engine.open(lambda: self.post(self._look_at_engine))
+        self._slots.width = fitting(self.options.width(self._engine))
+
+    def _look_at_engine(self) -> None:
+        """Learn that the engine has more room, or less, or can run nothing any more; loop."""
+        if self._engine.failure is not None:
+            if not self.finished:
+                self.outlets.notify(f"taskexp: {self._engine.failure}")
+                self._pool.stop_waiting(self.refusal or "")
+        else:
+            self._slots.width = fitting(self.options.width(self._engine))
+        self._look_again()
+
     def begin(self, face: Face, *, lists_recorded: bool = False) -> None:
         """Take over the signals and show the bar; caller. The recorder has its journal open.
 
@@ -111,16 +148,18 @@ class Sweep:
         if face == "async":
             atexit.register(self.end_at_exit)
         options = self.options
-        for warning in self.recorder.warnings:
+        for warning in (*self._engine.warnings, *self.recorder.warnings):
             self.outlets.notify(f"taskexp: {warning}")
         self.tally.begin(shown=options.use_tqdm, shows_runs=options.show_runs)
-        if options.width < options.max_workers:
-            slots = "there is 1 slot" if options.width == 1 else f"there are {options.width} slots"
-            self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {options.width} at a time")
-        if self._slots.width < options.width:
+        width = self._slots.width
+        wanted = options.width(self._engine)
+        if options.max_workers is not None and wanted < options.max_workers:
+            slots = "there is 1 slot" if wanted == 1 else f"there are {wanted} slots"
+            self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {wanted} at a time")
+        if width < wanted and options.max_workers is not None:
             self.outlets.notify(
-                f"taskexp: warning: only {descriptor_limit()} files may be open: {self._slots.width} runs at a time, "
-                f"not {options.width}; `ulimit -n {needed(options.width)}` allows for more"
+                f"taskexp: warning: only {descriptor_limit()} files may be open: {width} runs at a time, "
+                f"not {wanted}; `ulimit -n {needed(wanted)}` allows for more"
             )
 
     def recorded_results(self) -> list[RunResult]:
@@ -137,6 +176,11 @@ class Sweep:
     def load(self) -> int:
         """The number of runs that were asked for and are not over."""
         return self._pool.load
+
+    @property
+    def holds_alone(self) -> bool:
+        """Whether the engine goes on with all that it was asked for when this program ends."""
+        return self._engine.holds_alone
 
     @property
     def stopped(self) -> bool:
@@ -304,6 +348,8 @@ class Sweep:
             return STOPPED_EARLY
         if self.recorder.error is not None:
             return "the journal could not be written before it could start"
+        if self._engine.failure is not None:
+            return "the engine was lost before it could start"
         halted = self.tally.halted
         return None if halted is None else f"{halted.reason} before it could start"
 
@@ -377,8 +423,10 @@ class Sweep:
         """Decide whether a run is tried again, and say so; returns the seconds until then."""
         if not await self._is_to_be_tried_again(run, result):
             return None
+        retry = self.options.retry
         pause = pause_before(run.tries + 1)
-        last = result.attempt + self.options.retry.retries + 1 - run.tries
+        more = MOST_LOSSES + 1 - run.losses if run.was_displaced else retry.retries + 1 - run.tries + run.losses
+        last = result.attempt + max(more, 1)
         run.transcript.note(
             f"taskexp: index {result.index}, attempt {result.attempt} {result.describe()}; "
             f"attempt {result.attempt + 1} of at most {last} in {pause:.1f} s"
@@ -387,7 +435,11 @@ class Sweep:
 
     async def _is_to_be_tried_again(self, run: Run, result: RunResult) -> bool:
         retry = self.options.retry
-        if self._may_not_go_on(run) or not retry.may_want(run.tries, result):
+        if self._may_not_go_on(run):
+            return False
+        if run.was_displaced:
+            return retry.repeats(run.losses)
+        if not retry.may_want(run.tries - run.losses, result):
             return False
         if retry.wants(result):
             return True
@@ -417,7 +469,7 @@ class Sweep:
         halt = self.tally.settle(run, result)
         if result.status is not Status.succeeded and run.orders.check:
             self.failure = self.failure or RunFailed(result)
-            if self.options.max_workers > 1 and self._face == "sync" and not self.stopping:
+            if self.options.is_parallel and self._face == "sync" and not self.stopping:
                 self.stop()
         if halt is not None and not self.stopping:
             self._give_up(halt)
@@ -439,7 +491,12 @@ class Sweep:
 
     @property
     def _gives_up(self) -> bool:
-        return self._halted or self.recorder.error is not None
+        return self._halted or self.breakdown is not None
+
+    @property
+    def breakdown(self) -> JournalError | EngineError | None:
+        """Why nothing more could be run, or recorded; the loop raises it."""
+        return self.recorder.error or self._engine.failure
 
     def _give_up_recording(self, error: JournalError) -> None:
         """Start nothing more, since what came of it could not be recorded; loop, or whoever closes the journal."""

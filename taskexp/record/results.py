@@ -32,6 +32,7 @@ _FIELDS: Mapping[str, Callable[[RecordedRun], Cell]] = {
     "max_rss_bytes": lambda row: row.max_rss_bytes,
     "start_time": lambda row: row.start_time,
     "host": lambda row: row.host,
+    "worker": lambda row: row.worker,
     "slot": lambda row: row.slot,
     "id": lambda row: row.id,
     "log_path": lambda row: str(row.log_path),

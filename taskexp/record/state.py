@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskexp.engines.slurm.depot import kept_counts
 from taskexp.record.journal.glance import Glance, read_glance
 from taskexp.record.journal.lock import Holder, read_living_holder
 from taskexp.record.sweepjson import read_sweepjson
@@ -20,18 +21,20 @@ class State:
         glance: what the journal has.
         driver: who runs the sweep; None if nobody does.
         points: how many points it has; None if nobody wrote that down.
+        kept: how many runs a driver that has ended left with Slurm: how many wait, run and have ended there.
         pids: the processes of what runs, by index and attempt, as far as they can be seen from here.
     """
 
     glance: Glance
     driver: Holder | None
     points: int | None
+    kept: tuple[int, int, int]
     pids: dict[tuple[int, int], int]
 
     @property
     def cut_off(self) -> int:
         """How many runs have no outcome because their driver died."""
-        return self.glance.buried + (0 if self.driver else len(self.glance.open_runs))
+        return max(0, self.glance.buried + (0 if self.driver else len(self.glance.open_runs)) - sum(self.kept))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -47,7 +50,8 @@ def read_state(folder: Path) -> State:
     driver = before and find_driver(folder)  # one that ends meanwhile has left nothing open
     if before and not driver:
         glance = read_glance(folder)
-    return State(glance, driver, _read_points(folder), find_pids(driver))
+    kept = (0, 0, 0) if driver else kept_counts(folder)
+    return State(glance, driver, _read_points(folder), kept, find_pids(driver))
 
 
 def find_driver(folder: Path) -> Holder | None:

@@ -57,6 +57,11 @@ def cpu_slots(per_run: int = 1) -> dict[str, list[str]]:
     return {CPUS: _shared_out([str(cpu) for cpu in cpus], per_run, "cpu_slots", "CPUs")}
 
 
+def usable_cpus() -> int:
+    """Count the CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def parse_cpus(text: str, where: str) -> frozenset[int]:
     """Read CPU numbers as `0,2` or `0-3`. Raises ArgumentValueError."""
     cpus: list[int] = []

@@ -16,6 +16,7 @@ from typing import IO
 from taskexp.plan.command import Command
 from taskexp.run.clock import Clock
 from taskexp.run.descendants import ProcessTable, family, name_of
+from taskexp.run.devices import usable_cpus
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.spawn import BusyError, ShortageError, Spawner, StartError, start_error
 from taskexp.run.strand import ThreadPool
@@ -45,6 +46,10 @@ SPAWNERS = 2
 class LocalEngine:
     """Runs commands as child processes on this machine."""
 
+    warnings = ()
+    failure = None
+    holds_alone = False
+
     def __init__(self) -> None:
         self.clock = Clock()
         self._table = ProcessTable()
@@ -60,6 +65,13 @@ class LocalEngine:
         self._host = socket.gethostname()
         self._turns: deque[asyncio.Event] = deque()
         """What the runs wait on that the system had no room for, the longest first."""
+
+    def open(self, changed: Callable[[], object]) -> None:
+        """Nothing to get ready; see `Engine.open`."""
+
+    def width(self, wanted: int | None) -> int:
+        """As many as are wanted; None is as many as there are CPUs; see `Engine.width`."""
+        return wanted or usable_cpus()
 
     async def run(self, attempt: Attempt, output: Output) -> Ending:
         """Run a command to its end; see `Engine.run`."""
@@ -179,10 +191,19 @@ class LocalEngine:
             supervision.pass_on(signal.SIGCONT)
         self.clock.go_on()
 
+    def forget(self, attempt: Attempt) -> None:
+        """Nothing is kept of a run; see `Engine.forget`."""
+
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""
         self._wanted.clear()
         for supervision in list(self._supervisions.values()):
+            supervision.kill()
+
+    def strike(self, attempt: Attempt) -> None:
+        """Kill one run at once, without a grace: nobody waits for it any more."""
+        self.stop(attempt)
+        if supervision := self._supervisions.get(attempt):
             supervision.kill()
 
     def destroy(self) -> None:

@@ -266,6 +266,36 @@ def _nothing() -> None:
     return
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a small tool.
+
+    Args:
+        returncode: its exit code, -N for a signal.
+        stdout: what it printed.
+        stderr: what it said of errors.
+    """
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def ask(argv: Sequence[str], timeout: float, stdin: str = "") -> Answer:
+    """Run a small tool to its end.
+
+    Raises:
+        OSError: it is missing, or takes longer than `timeout` seconds.
+    """
+    try:
+        done = subprocess.run(
+            argv, timeout=timeout, input=stdin, capture_output=True, check=False, encoding="utf-8", errors="replace"
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"{argv[0]} does not answer in {timeout:g} s") from error
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
 def capture(argv: Sequence[str], cwd: str, timeout: float) -> str | None:
     """Run a small tool and return what it prints; None if it is missing, fails or takes longer than `timeout` s."""
     try:

@@ -250,7 +250,9 @@ class Supervision:
 
     async def _stop_tree(self, child: Child) -> bool:
         """TERM, a grace, KILL; a stopped process gets CONT to hear the TERM. Returns whether all are gone."""
-        child.signal_tree(signal.SIGTERM, signal.SIGCONT)
+        asked = self._attempt.ask_to_end is not None and self._attempt.ask_to_end()
+        if not asked:
+            child.signal_tree(signal.SIGTERM, signal.SIGCONT)
         if await self._gone(child, self._attempt.limits.grace):
             return True
         deadline = self._clock.now() + KILL_PATIENCE_SECONDS

@@ -39,6 +39,10 @@ class PointError(TaskExpError):
     """A function of the point (in `fixed`, `env`, `cwd` or `where`) failed at one point of the grid."""
 
 
+class EngineError(TaskExpError, RuntimeError):
+    """An engine cannot be reached, or cannot run what is asked for; the message says where, and the cure."""
+
+
 class ExecutableStateError(TaskExpError, RuntimeError):
     """An executable or a loop was used out of turn: run twice, or read before it ran."""
 

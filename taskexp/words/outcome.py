@@ -19,7 +19,7 @@ class Status(StrEnum):
     - `timed_out`: its `timeout` or `idle_timeout` passed and it was stopped;
     - `interrupted`: the sweep was stopped while it ran, or before it could start;
     - `not_started`: the system could not start it (no such program, no such folder, ...);
-    - `lost`: it ended, but nobody can say how (its exit status was taken by somebody else).
+    - `lost`: nobody can say how it ended (its exit status was taken by somebody else), or its machine was lost.
     """
 
     succeeded = "succeeded"
@@ -46,12 +46,32 @@ class Ending:
     system_seconds: float | None = None
     leaked: bool = False
     host: str = ""
+    worker: str = ""
+    devices: Mapping[str, str] = field(default_factory=dict[str, str])
+    place_lost: bool = False
+    """Whether the machine or the worker was lost, and the run with it: the command is not to blame."""
 
     @classmethod
-    def unstarted(cls, status: Status, error: str, host: str = "") -> "Ending":
+    def unstarted(cls, status: Status, error: str, host: str = "", worker: str = "") -> "Ending":
         """Make the record of a run that was never started: it took no time, now."""
         now = datetime.now().astimezone()
-        return cls(status, now, now, timedelta(0), error=error, host=host)
+        return cls(status, now, now, timedelta(0), error=error, host=host, worker=worker)
+
+    @classmethod
+    def displaced(cls, error: str, start_time: datetime | None = None, host: str = "", worker: str = "") -> "Ending":
+        """Make the record of a run whose machine or worker was lost, now; None is one that had not started."""
+        now = datetime.now().astimezone()
+        began = start_time or now
+        return cls(
+            Status.lost,
+            began,
+            now,
+            max(now - began, timedelta(0)),
+            error=error,
+            host=host,
+            worker=worker,
+            place_lost=True,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +101,10 @@ class RunResult:
         attempt: which attempt this was, from 1; the last one where it was tried again.
         repeat: which repeat of its values this was, from 0.
         slot: the number of the slot it ran in, from 0; None if it did not start.
-        devices: what the slot gave it, such as `{"CUDA_VISIBLE_DEVICES": "2"}`.
+        devices: what its slot or its worker gave it, such as `{"CUDA_VISIBLE_DEVICES": "2"}`.
         leaked: True if it exited and left processes behind, which were then stopped.
         host: the name of the machine it ran on.
+        worker: which part of an engine ran it there: a worker of Dask, a job of Slurm; "" on the driver's machine.
     """
 
     status: Status
@@ -106,6 +127,7 @@ class RunResult:
     repeat: int = 0
     slot: int | None = None
     devices: Mapping[str, str] = field(default_factory=dict[str, str])
+    worker: str = ""
 
     @property
     def signal(self) -> int | None:

@@ -128,7 +128,7 @@ def _course(run: RecordedRun) -> dict[str, str | Sequence[str]]:
         "CPU": cpu or "",
         "memory": "" if run.max_rss_bytes is None else f"{at_most}{run.max_rss_bytes / 2**20:.1f} MiB at its peak",
         "leaked": "it left processes behind, which were stopped" if run.leaked else "",
-        "host": run.host,
+        "host": f"{run.host} (worker {run.worker})" if run.worker else run.host,
     }
 
 
@@ -214,6 +214,7 @@ def _json_course(run: RecordedRun) -> Mapping[str, object]:
         "max_rss_inherited": run.max_rss_inherited,
         "leaked": run.leaked,
         "host": run.host,
+        "worker": run.worker,
     }
 
 

@@ -120,6 +120,12 @@ def _summary(state: State) -> str:
     parts = [f"{count} {status}" for status, count in counts.items() if status != CUT_OFF]
     if state.driver is not None:
         parts.append(f"{len(state.glance.open_runs)} running")
+    if any(state.kept):
+        waiting, running, over = state.kept
+        parts.append(
+            f"{sum(state.kept)} with Slurm ({waiting} waiting, {running} running, {over} ended; "
+            "`taskexp resume` takes in what has ended)"
+        )
     if state.cut_off:
         parts.append(f"{state.cut_off} {CUT_OFF} by the end of their driver, they will run again")
     return f"{ended}{of} done" + (f": {', '.join(parts)}" if parts else "")
@@ -127,7 +133,7 @@ def _summary(state: State) -> str:
 
 def _driver(state: State) -> str:
     if (holder := state.driver) is None:
-        return "no driver: nothing runs"
+        return "no driver: " + ("jobs of Slurm go on" if any(state.kept) else "nothing runs")
     return printable(f"driver pid {holder.driver.pid} on {holder.driver.host}, since {holder.since}")
 
 
@@ -163,6 +169,7 @@ def _json(folder: Path, state: State) -> str:
     running = [_json_run(run, state) for run in state.glance.open_runs] if holder else []
     counts = {name.replace(" ", "_"): count for name, count in state.counts.items()}
     written = {"folder": str(folder), "points": state.points, "counts": counts, "running": running, "driver": driver}
+    written["slurm"] = dict(zip(("waiting", "running", "ended"), state.kept, strict=True))
     return json.dumps(written | {"changed": state.glance.changed.isoformat()}) + "\n"
 
 

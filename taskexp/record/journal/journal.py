@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from taskexp.engines.slurm.depot import FOLDER, Depot, kept_runs
 from taskexp.plan.values import Value
 from taskexp.record.journal.database import FILE_NAME, check, make, migrate, told
 from taskexp.record.journal.lock import Lock
@@ -21,6 +22,7 @@ from taskexp.record.journal.rerun import Rerun
 from taskexp.record.journal.schema import LARGEST_INT
 from taskexp.record.journal.writer import Entry, Writer
 from taskexp.record.provenance import Provenance, find_provenance
+from taskexp.run.engine import run_name
 from taskexp.run.identity import Identity
 from taskexp.run.orphans import stop_orphans
 from taskexp.words.counting import counted
@@ -43,7 +45,7 @@ _BEGIN = (
 _END = (
     "UPDATE attempt SET pid = ?, status = ?, returncode = ?, error = ?, start_time = ?, end_time = ?, duration = ?, "
     "max_rss_bytes = ?, max_rss_inherited = ?, user_seconds = ?, system_seconds = ?, leaked = ?, host = ?, slot = ?, "
-    "metrics = ? WHERE id = ?"
+    "metrics = ?, worker = ?, devices = coalesce(?, devices) WHERE id = ?"
 )
 
 
@@ -113,6 +115,8 @@ class Journal:
         """What whoever starts the sweep should know."""
         self.recorded: set[bytes] = set()
         """The fingerprints of the runs that do not run again."""
+        self._kept = kept_runs(folder)
+        """The attempts of dead drivers that are not dead themselves, by name: jobs that go on."""
         self._path = self.folder / FILE_NAME
         self._logs = self.folder / "logs"
         with told(self._path):
@@ -139,6 +143,8 @@ class Journal:
         provenance = find_provenance(secret_values)
         self._driver = self._writer.call(lambda connection: _begin_driver(connection, provenance))
         self.recorded = self._writer.call(lambda connection: _recorded(connection, rerun))
+        if self._kept:
+            self._forget_recorded(self._writer.call(_ended))
 
     def begin(self, ask: Ask, done: Done) -> None:
         """Record that an attempt is about to start; `done` is told the `Begun`."""
@@ -177,7 +183,10 @@ class Journal:
             self._writer.put(entry)
 
     def _begin(self, connection: "sqlite3.Connection", ask: Ask, now: str) -> Begun:
-        number = _attempts_of(connection, ask.fingerprint) + 1
+        last = _attempts_of(connection, ask.fingerprint)
+        if run_name(ask.fingerprint, last) in self._kept:
+            return self._take_over(connection, ask, last)
+        number = last + 1
         place = f"{ask.index}-" if ask.index <= LARGEST_INT else ""  # the name of a file is 255 bytes at the most
         log = f"{place}{ask.fingerprint.hex()[:16]}-{number}.log"
         row = connection.execute(
@@ -199,6 +208,24 @@ class Journal:
             ),
         ).lastrowid
         return Begun(row or 0, number, self._logs / log)
+
+    def _forget_recorded(self, ended: Collection[str]) -> None:
+        """Remove what a driver has left with Slurm that was killed between the record and the removal."""
+        for name in self._kept & set(ended):
+            Depot(self.folder / FOLDER).remove(name)
+        self._kept -= set(ended)
+
+    def _take_over(self, connection: "sqlite3.Connection", ask: Ask, number: int) -> Begun:
+        """Give an attempt that a dead driver has begun a new one: it was not lost, though it was thought so."""
+        self._kept.discard(run_name(ask.fingerprint, number))
+        row, log = connection.execute(
+            "SELECT id, log FROM attempt WHERE fingerprint = ? AND number = ?", (ask.fingerprint, number)
+        ).fetchone()
+        connection.execute(
+            "UPDATE attempt SET driver = ?, status = NULL, error = NULL, end_time = NULL WHERE id = ?",
+            (self._driver, row),
+        )
+        return Begun(row, number, self._logs / log)
 
     def _bury(self, writer: Writer, number: int, driver: Identity) -> None:
         """Stop what a dead driver left running, and record that its attempts came to no end."""
@@ -272,6 +299,12 @@ def _attempts_of(connection: "sqlite3.Connection", fingerprint: bytes) -> int:
     return int(found[0]) if found is not None else 0
 
 
+def _ended(connection: "sqlite3.Connection") -> list[str]:
+    """List the attempts that have an outcome, by name."""
+    rows = connection.execute("SELECT fingerprint, number FROM attempt WHERE duration IS NOT NULL")
+    return [run_name(fingerprint, number) for fingerprint, number in rows]
+
+
 def _open_log(done: Done, begun: Begun | None, error: JournalError | None) -> None:
     """Open the log of an attempt that is recorded, in the journal's thread."""
     if begun is not None:
@@ -302,6 +335,8 @@ def _end(connection: "sqlite3.Connection", begun: Begun, result: RunResult, pid:
             result.host,
             result.slot,
             _ENCODE(result.metrics),
+            result.worker or None,
+            _ENCODE(result.devices) if result.worker else None,  # a worker gives devices of its own
             begun.row,
         ),
     )

@@ -131,4 +131,5 @@ def recorded_run(row: "sqlite3.Row", folder: Path) -> RecordedRun:
             env=cells.texts("env"),
             cwd=cells.json_text_or_none("cwd"),
             pid=cells.whole_or_none("pid"),
+            worker=cells.text_or_none("worker") or "" if "worker" in row.keys() else "",  # noqa: SIM118 - not in version 1
         )

@@ -15,12 +15,12 @@ from typing import TypeAlias
 APPLICATION_ID = 0x54457870
 """What says that a file is a journal: "TExp"."""
 
-VERSION = 1
+VERSION = 2
 
 Steps: TypeAlias = Mapping[int, str]
 """By version, the statements that make the next version of it."""
 
-STEPS: Steps = {}
+STEPS: Steps = {1: "ALTER TABLE attempt ADD COLUMN worker TEXT;"}
 
 LARGEST_INT = (1 << 63) - 1
 """The largest integer of sqlite."""
@@ -77,7 +77,8 @@ CREATE TABLE attempt (
     system_seconds REAL,
     leaked INTEGER,
     host TEXT,
-    metrics TEXT
+    metrics TEXT,
+    worker TEXT
 );
 CREATE TRIGGER attempt_begins AFTER INSERT ON attempt BEGIN
     INSERT OR REPLACE INTO run VALUES (new.fingerprint, NULL, new.number);

@@ -1,0 +1,1 @@
+"""Slurm: runs as steps of an allocation, or as jobs of an array."""

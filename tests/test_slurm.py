@@ -1,0 +1,200 @@
+"""Slurm: runs that are steps, runs that are jobs and outlive their driver, and nodes that are lost."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from clusters import ROOT, free_ports
+from conftest import alive, eventually
+
+from taskexp import ArgumentValueError, EngineError, Status, Task, open_results
+
+pytestmark = pytest.mark.xdist_group("engines")
+
+ONCE = """
+echo "$TASKEXP_INDEX $TASKEXP_ATTEMPT $SLURMD_NODENAME" >> started
+exec 9> "lock$TASKEXP_INDEX"
+flock -n 9 || { echo "index $TASKEXP_INDEX runs twice"; exit 99; }
+until [ -e go ]; do sleep 0.01; done
+echo "done $TASKEXP_INDEX"
+"""
+
+
+@pytest.fixture
+def slurm(slurm_cluster, monkeypatch):
+    """Slurm, and a program that its commands would find it from."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    for name, value in slurm_cluster.environ.items():
+        monkeypatch.setenv(name, value)
+    return slurm_cluster
+
+
+@pytest.fixture
+def allocation(slurm, monkeypatch):
+    """An allocation of two nodes that survives the loss of one of them."""
+    environ = slurm.allocate("-n4", "--ntasks-per-node=2", "--gres=gpu:2", "--no-kill")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    yield environ["SLURM_JOB_ID"]
+    slurm.says("scancel", environ["SLURM_JOB_ID"])
+
+
+def started(folder: Path) -> list[tuple[str, ...]]:
+    file = folder / "started"
+    return [tuple(line.split()) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def sweep_process(engine: str, folder: Path, *options: str) -> subprocess.Popen[str]:
+    """Start the sweep in a process of its own."""
+    text = (
+        "import sys\nfrom taskexp import Task\n"
+        "task = Task(['sh', '-c', sys.argv[2], sys.argv[3] + '-mark'], cwd=sys.argv[3]).repeat(4)\n"
+        "task.run(engine=sys.argv[1], max_workers=4, journal=sys.argv[3] + '/j', ostreams=[], use_tqdm=False)\n"
+    )
+    command = [sys.executable, "-c", text, engine, ONCE, str(folder), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def taskexp(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "taskexp", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=90, check=False)
+
+
+@pytest.mark.usefixtures("allocation")
+def test_40_steps_say_what_they_say_and_share_no_gpu(tmp_path):
+    lock = '"$0/$SLURMD_NODENAME-$CUDA_VISIBLE_DEVICES"'
+    script = (
+        f'mkdir {lock} || exit 99; echo "out $1"; echo "err $1" >&2; printf "unended $1" >&2; rmdir {lock}; exit $1'
+    )
+    task = Task(["sh", "-c", script, str(tmp_path)]).arg(None, range(40))
+    results = task.run(
+        engine="srun", resources={"GPU": 1}, max_workers=None, journal=tmp_path / "j", ostreams=[], use_tqdm=False
+    )
+    assert [result.returncode for result in results] == list(range(40))
+    for row in open_results(tmp_path / "j"):
+        lines = sorted(row.log_path.read_text().splitlines())
+        assert lines == sorted([f"out {row.index}", f"err {row.index}", f"unended {row.index}"])
+    places = {(result.host, result.devices["CUDA_VISIBLE_DEVICES"]) for result in results}
+    assert places <= {(node, number) for node in ("n1", "n2") for number in "01"}
+    assert len(places) > 1
+
+
+def test_a_signal_that_ends_a_step_is_told(allocation):
+    (result,) = Task(["sh", "-c", "kill -9 $$"]).run(engine="srun", ostreams=[])
+    assert (result.status, result.returncode) == (Status.failed, -9)
+    assert result.worker.startswith(f"step {allocation}.")
+
+
+def test_jobs_outlive_their_driver_and_the_next_one_takes_them_in(slurm, tmp_path):
+    driver = sweep_process("sbatch", tmp_path)
+    eventually(lambda: len(started(tmp_path)) == 4, "the jobs do not start", 60)
+    driver.kill()
+    driver.communicate()
+    with pytest.raises(ArgumentValueError, match=r"4 runs of .* may still run with Slurm"):
+        Task("true").run(engine="local", journal=tmp_path / "j")
+    said = taskexp("status", str(tmp_path / "j"), cwd=tmp_path).stdout
+    assert "4 with Slurm (0 waiting, 4 running, 0 ended" in said
+    (tmp_path / "go").touch()
+    eventually(lambda: not slurm.says("squeue", "-h"), "the jobs do not end", 60)
+    assert "4 with Slurm (0 waiting, 0 running, 4 ended" in taskexp("status", str(tmp_path / "j"), cwd=tmp_path).stdout
+    again = sweep_process("sbatch", tmp_path)
+    told, _ = again.communicate(timeout=60)
+    assert again.returncode == 0, told
+    rows = list(open_results(tmp_path / "j", attempts=True))
+    assert [(row.index, row.attempt, row.status) for row in rows] == [(i, 1, Status.succeeded) for i in range(4)]
+    assert [row.log_path.read_text() for row in rows] == [f"done {index}\n" for index in range(4)]
+    assert all(re.fullmatch(r"job \d+_\d", row.worker) and row.host in ("n1", "n2") for row in rows)
+    assert Counter(index for index, *_ in started(tmp_path)) == dict.fromkeys("0123", 1)
+    assert not (tmp_path / "j" / "jobs").exists()
+
+
+@pytest.mark.parametrize("engine", ["srun", "sbatch"])
+def test_runs_of_a_lost_node_are_repeated_on_another(engine, slurm, request, tmp_path):
+    if engine == "srun":
+        request.getfixturevalue("allocation")
+    driver = sweep_process(engine, tmp_path)
+    eventually(lambda: len(started(tmp_path)) == 4, "the runs do not start", 60)
+    lost = {index for index, _, node in started(tmp_path) if node == "n1"}
+    assert lost
+    slurm.kill_node("n1")
+    try:
+        (tmp_path / "go").touch()
+        told, _ = driver.communicate(timeout=90)
+        assert driver.returncode == 0, told
+    finally:
+        slurm.start_node("n1")
+        slurm.says("scontrol", "update", "NodeName=n1", "State=RESUME")
+    rows = list(open_results(tmp_path / "j", attempts=True))
+    assert {str(row.index) for row in rows if row.status is Status.lost} == lost
+    assert all(row.host == "n1" and row.worker for row in rows if row.status is Status.lost)
+    assert [row.status for row in open_results(tmp_path / "j")] == [Status.succeeded] * 4
+    assert max(Counter((index, attempt) for index, attempt, _ in started(tmp_path)).values()) == 1
+    eventually(lambda: not alive(f"{tmp_path}-mark"), "something is left")
+
+
+@pytest.mark.usefixtures("slurm")
+def test_what_slurm_refuses_is_told_before_anything_starts(tmp_path):
+    (tmp_path / "j").mkdir()
+    for engine, resources, word in (
+        ("sbatch --partition=nowhere", None, "invalid partition"),
+        ("sbatch", {"CPU": 64}, "Slurm refuses such jobs"),
+        ("sbatch --bogus", None, "unrecognized option"),
+        ("srun", None, "SLURM_JOB_ID is not set"),
+    ):
+        with pytest.raises(EngineError, match=word):
+            Task("true").run(engine=engine, resources=resources, journal=tmp_path / "j")
+    assert list((tmp_path / "j").iterdir()) == []
+
+
+@pytest.mark.usefixtures("allocation")
+def test_what_no_node_of_the_allocation_can_give_is_told(monkeypatch):
+    with pytest.raises(EngineError, match="can give a run GPU=3; a node has 2 CPUs and 2 GPUs at the most"):
+        Task("true").run(engine="srun", resources={"GPU": 3})
+    monkeypatch.setenv("SLURM_JOB_ID", "987654")
+    with pytest.raises(EngineError, match="Invalid job id"):
+        Task("true").run(engine="srun")
+
+
+def test_a_job_that_somebody_cancels_is_interrupted(slurm, tmp_path):
+    driver = sweep_process("sbatch", tmp_path)
+    eventually(lambda: len(started(tmp_path)) == 4, "the jobs do not start", 60)
+    slurm.says("scancel", "--user=root")
+    driver.communicate(timeout=60)
+    rows = list(open_results(tmp_path / "j", attempts=True))
+    assert [(row.status, row.error) for row in rows] == [(Status.interrupted, "Slurm ended its job: CANCELLED")] * 4
+
+
+def readme_commands() -> list[str]:
+    """Read the commands that README names for clusters, on ports that are free here."""
+    (section,) = re.findall(r"^## From a laptop.*?(?=^## )", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    (port,) = free_ports(1)
+    return [block.replace("8786", str(port)) for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL)]
+
+
+def test_the_commands_of_readme_do_what_it_says(slurm, dask_cluster, tmp_path):  # noqa: ARG001 - both have to be there
+    dask, step, array, recipe = readme_commands()
+    recipe = recipe.replace("taskexp recipe", "taskexp recipe --interface lo")
+    recipe += "scancel --name=taskexp-dask\n"
+    dask = dask.replace("&\n", "& echo $! >> pids\n") + "kill $(cat pids)\n"
+    environ = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    for number, block in enumerate((dask, step, array, recipe)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        done = subprocess.run(
+            ["sh", "-ec", block], cwd=folder, env=environ, capture_output=True, text=True, timeout=110, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        (journal,) = [path.parent for path in folder.rglob("journal.sqlite")]
+        rows = list(open_results(journal))
+        assert [row.status for row in rows] == [Status.succeeded] * 8, done.stderr
+        assert all(row.worker for row in rows)
+    eventually(lambda: not slurm.says("squeue", "-h"), "a job is left", 60)
