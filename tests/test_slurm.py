@@ -180,7 +180,7 @@ def test_the_commands_of_readme_do_what_it_says(slurm, dask_cluster, tmp_path): 
     dask, step, array, recipe = readme_commands()
     recipe = recipe.replace("taskexp recipe", "taskexp recipe --interface lo")
     recipe += "scancel --name=taskexp-dask\n"
-    dask = dask.replace("&\n", "& echo $! >> pids\n") + "kill $(cat pids)\n"
+    dask = "trap 'kill -9 $(cat pids)' EXIT\n" + dask.replace("&\n", "& echo $! >> pids\n")
     environ = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
