@@ -111,7 +111,7 @@ class StepEngine:
         host = host or node_of(words.said)
         code = returncode_of(words.said)
         if is_lost(words.said) and ending.status is not Status.interrupted:
-            # Slurm 22.05 goes on to count the CPUs of steps that were lost as taken, and a new step would wait for them.
+            # Slurm 22.05 goes on counting the CPUs of lost steps as taken, and a new step would wait for them.
             # How many run at once is counted here; GPUs are not concerned.
             self._more = ("--overcommit",)
             self._look_at_job()
