@@ -1,6 +1,7 @@
 """What every test shares: the stubborn programs, and the proof that nothing is left behind."""
 
 import gc
+import importlib.util
 import os
 import shutil
 import signal
@@ -22,6 +23,24 @@ settings.load_profile("suite")
 
 PROGRAMS = Path(__file__).parent / "programs"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT)
+
+
+REQUIRED = os.environ.get("TASKEXP_REQUIRE", "").split()
+"""What must be there: a test that needs it fails where it would be skipped elsewhere. CI names what it installs."""
+
+
+def requires(*names: str) -> pytest.MarkDecorator:
+    """Mark what needs commands on PATH or importable packages: it is skipped where one is missing."""
+    return pytest.mark.requires(*names)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    names = [name for mark in item.iter_markers("requires") for name in mark.args]
+    missing = [name for name in names if shutil.which(name) is None and importlib.util.find_spec(name) is None]
+    if set(missing) & set(REQUIRED):
+        pytest.fail(f"TASKEXP_REQUIRE has {', '.join(missing)}, which is not there", pytrace=False)
+    if missing:
+        pytest.skip(f"not on this machine: {', '.join(missing)}")
 
 
 def pytest_collection_finish() -> None:
@@ -86,12 +105,13 @@ def nothing_left_behind() -> Iterator[None]:
 
 
 def children() -> set[int]:
-    """Return the pids of our children, zombies included, but for the helpers of multiprocessing."""
+    """Return the pids of our children, zombies included, but for the helpers of multiprocessing and Playwright."""
     pids: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
         with suppress(OSError):  # a thread that has just ended
             pids.update(map(int, (task / "children").read_text().split()))
-    return {pid for pid in pids if b"resource_tracker" not in cmdline(pid)}
+    helpers = (b"resource_tracker", b"/playwright/driver/")  # the second drives the browser of all tests of a file
+    return {pid for pid in pids if not any(helper in cmdline(pid) for helper in helpers)}
 
 
 def cmdline(pid: int) -> bytes:

@@ -81,6 +81,9 @@ OWNERS = {
     "duckdb": ("taskexp.record.table",),
     "distributed": ("taskexp.engines.dask",),
     "dask": ("taskexp.engines.dask",),
+    "plotly": ("taskexp.record.report.page",),
+    "starlette": ("taskexp.record.report.server",),
+    "uvicorn": ("taskexp.record.report.server",),
 }
 
 SELF_SIGNALLERS = ("taskexp.run.interrupt", "taskexp.run.suspension")
@@ -345,7 +348,22 @@ def test_importing_taskexp_is_light():
     loaded = modules_loaded_by("import taskexp")
     more = {name.split(".")[0] for name in loaded - modules_loaded_by("import asyncio")}
     assert "taskexp" in more
-    assert more & {"tqdm", "sqlite3", "argparse", "anyio", "multiprocessing", "pandas", "duckdb", "IPython"} == set()
+    assert (
+        more
+        & {
+            "tqdm",
+            "sqlite3",
+            "argparse",
+            "anyio",
+            "multiprocessing",
+            "pandas",
+            "duckdb",
+            "plotly",
+            "starlette",
+            "IPython",
+        }
+        == set()
+    )
     assert not any(name.startswith("taskexp.cli") for name in loaded)
 
 

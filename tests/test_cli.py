@@ -120,7 +120,7 @@ complete_line taskexp re
 complete_line taskexp run --idle
 """
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.splitlines() == ["resume rerun results recipe", "--idle-timeout"]
+    assert done.stdout.splitlines() == ["resume rerun results recipe report", "--idle-timeout"]
 
 
 # ---- plan

@@ -19,7 +19,8 @@ from taskexp import ArgumentValueError, JournalError, Task
 from taskexp.cli.look.dashes import joined
 from taskexp.cli.parser import make_parser
 from taskexp.cli.table import colours, write_table
-from taskexp.cli.text import printable, shorten
+from taskexp.cli.text import shorten
+from taskexp.record.excerpt import printable
 from taskexp.record.journal.glance import read_glance
 from taskexp.record.table import Sheet
 from taskexp.run.cells import count_cells

@@ -52,6 +52,12 @@ for exe in echo.executable_loop():
     exe.execute(ostreams=[])
     exe.update_tqdm()
 """,
+    "table": """
+from taskexp import open_results
+task = Task(["sh", "-c", 'echo "loss=$1"', "sh"]).arg(None, ["<b>1", "2"]).metric("loss", r"loss=(?:<b>)?(\\d)")
+task.run(journal="sweep", ostreams=[], use_tqdm=False)
+open_results("sweep")
+""",
     "callback": """
 lines = []
 for exe in echo.executable_loop(use_tqdm=False):
@@ -76,7 +82,9 @@ import nbclient, nbformat
 cells = json.load(open("cells.json"))
 notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells.values()])
 nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3", allow_errors=True).execute()
-json.dump(dict(zip(cells, (cell.outputs for cell in notebook.cells))), open("outputs.json", "w"))
+outputs = dict(zip(cells, (cell.outputs for cell in notebook.cells)))
+outputs["widgets"] = list(notebook.metadata.get("widgets", {}).values())
+json.dump(outputs, open("outputs.json", "w"))
 """
 
 
@@ -127,9 +135,23 @@ def test_run_in_a_cell_returns_all_results(outputs: dict[str, list[dict[str, Any
 
 
 def test_the_bar_of_a_cell_comes_to_its_end(outputs: dict[str, list[dict[str, Any]]]):
-    shown = json.dumps(outputs["bar"])
     text_of(outputs["bar"])
-    assert "3/3" in shown
+    assert "3/3" in json.dumps([outputs["bar"], outputs["widgets"]])
+
+
+def test_the_bar_of_a_cell_is_tqdms_widget(outputs: dict[str, list[dict[str, Any]]]):
+    if importlib.util.find_spec("ipywidgets") is None:
+        pytest.skip("tqdm has no widget without ipywidgets")
+    kinds = [kind for output in outputs["bar"] for kind in output.get("data", ())]
+    assert "application/vnd.jupyter.widget-view+json" in kinds
+    assert text_of(outputs["bar"], "stderr") == ""
+
+
+def test_results_show_themselves_as_a_table(outputs: dict[str, list[dict[str, Any]]]):
+    (shown,) = (output["data"] for output in outputs["table"] if output["output_type"] == "execute_result")
+    assert shown["text/html"].startswith("<table>")
+    assert "<td>&lt;b&gt;1</td><td>1</td>" in shown["text/html"]
+    assert shown["text/plain"].startswith("<Results of ")
 
 
 def test_on_verbose_is_called_in_a_cell(outputs: dict[str, list[dict[str, Any]]]):

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +32,25 @@ def test_blocks_of_a_section_run_one_after_the_other(section: str, tmp_path: Pat
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert ("taskexp: " in done.stderr) == (section in TELLING), done.stderr
+
+
+def test_the_commands_of_the_report_do_what_they_say(tmp_path: Path) -> None:
+    (section,) = (section for section in SECTIONS if section.startswith("The report\n"))
+    (text,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    subprocess.run([sys.executable, "-c", text], cwd=tmp_path, capture_output=True, timeout=110, check=True)
+    (tmp_path / "report.html").unlink()
+    (commands,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    report, compare, serve = ([sys.executable, "-m", *shlex.split(line)] for line in commands.splitlines())
+    done = subprocess.run(report, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert "report.html: 12 runs, 4.9 MB" in done.stderr
+    done = subprocess.run(compare, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert "arg1" in done.stdout
+    assert re.search(r"ratio over all: 1\.[12]", done.stdout)
+    with subprocess.Popen(serve, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("http://127.0.0.1:")
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 130
 
 
 def test_every_public_name_of_the_builder_is_described() -> None:

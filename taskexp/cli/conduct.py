@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from taskexp.cli.look.results import brief_sheet
 from taskexp.cli.recall import remember
 from taskexp.cli.sweep import Sweep
 from taskexp.cli.table import colours, write_table
@@ -17,7 +16,7 @@ from taskexp.cli.teller import Teller
 from taskexp.cli.text import divert, say, write_out
 from taskexp.loop.loop import CompletedRuns
 from taskexp.record.journal.glance import read_glance, read_statuses
-from taskexp.record.results import Results, open_results
+from taskexp.record.results import Results, brief_sheet, open_results
 from taskexp.record.table import Sheet
 from taskexp.run.cells import terminal_size
 from taskexp.run.outlet import terminal_device

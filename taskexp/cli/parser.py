@@ -17,6 +17,9 @@ COMMANDS = {
     "logs": "write what a run has printed",
     "results": "write the results of a sweep as a table",
     "recipe": "write a batch script that starts Dask workers in a job of Slurm",
+    "report": "make a page of a sweep: its runs as a table and as plots",
+    "compare": "put two sweeps side by side, point by point",
+    "serve": "show a sweep in a browser while it runs",
     "completion": "write the completion of this command line for a shell",
 }
 
@@ -93,6 +96,18 @@ def _load(name: str) -> ModuleType:
             import taskexp.cli.recipe as recipe
 
             return recipe
+        case "report":
+            import taskexp.cli.look.report as report
+
+            return report
+        case "compare":
+            import taskexp.cli.look.compare as compare
+
+            return compare
+        case "serve":
+            import taskexp.cli.look.serve as serve
+
+            return serve
         case _:
             import taskexp.cli.completion as completion
 

@@ -14,8 +14,8 @@ from typing import Any, cast
 
 from taskexp.cli.sweep import JOURNALS, Sweep
 from taskexp.cli.sweepfile import Table, checked_table
-from taskexp.cli.sweepjson import FILE_NAME, read_sweepjson
 from taskexp.plan.secrets import HIDDEN, Secrets, checked_secrets, without_secrets
+from taskexp.record.sweepjson import FILE_NAME, read_sweepjson
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError, JournalError
 from taskexp.words.version import __version__
 

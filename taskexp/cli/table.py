@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from taskexp.cli.text import printable, shorten
+from taskexp.cli.text import shorten
+from taskexp.record.excerpt import printable
 from taskexp.record.order import number_of
 from taskexp.record.table import Cell, Sheet, shown
 from taskexp.run.cells import count_cells, may_colour

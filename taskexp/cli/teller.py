@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from taskexp.cli.text import last_lines, printable, shorten
+from taskexp.cli.text import shorten
 from taskexp.loop.executable import TaskExecutable
+from taskexp.record.excerpt import last_lines, printable
 from taskexp.run.board import age_text
 from taskexp.words.outcome import RunResult, Status
 

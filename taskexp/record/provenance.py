@@ -38,10 +38,14 @@ class Provenance:
     @property
     def git(self) -> str:
         """The state of the code in words."""
-        if self.git_commit is None:
-            return "(none)"
-        told = {None: " (changes unknown)", True: " with uncommitted changes", False: ""}
-        return self.git_commit + told[self.git_dirty]
+        return git_state(self.git_commit, self.git_dirty)
+
+
+def git_state(commit: str | None, dirty: bool | None) -> str:
+    """Say in words at which commit code is, and whether there are changes on top of it, None if nobody knows."""
+    if commit is None:
+        return "(none)"
+    return commit + {None: " (changes unknown)", True: " with uncommitted changes", False: ""}[dirty]
 
 
 def find_provenance(secret_values: Collection[str] = ()) -> Provenance:

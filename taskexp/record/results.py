@@ -12,7 +12,8 @@ from taskexp.record.groups import Groups
 from taskexp.record.journal.reader import RecordedRun, check_readable, read_runs
 from taskexp.record.metrics import metric_of_log
 from taskexp.record.order import is_nothing, ordered
-from taskexp.record.table import Cell, Sheet, Table, table_columns
+from taskexp.record.repeats import parameters_without_repeat
+from taskexp.record.table import Cell, Sheet, Table, chosen_columns, html_table, table_columns, written
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
 from taskexp.words.outcome import Status
 
@@ -56,7 +57,7 @@ def open_results(folder: str | os.PathLike[str], *, attempts: bool = False) -> "
         raise ArgumentTypeError(f"open_results: the folder is a path, not {folder!r}")
     path = Path(folder).absolute()
     check_readable(path)
-    return Results(lambda: read_runs(path, attempts=attempts), str(path))
+    return Results(lambda: read_runs(path, attempts=attempts), path)
 
 
 class Results(Table):
@@ -66,12 +67,12 @@ class Results(Table):
 
     Args:
         source: reads the rows.
-        name: where they come from.
+        folder: the journal that they come from.
     """
 
-    def __init__(self, source: Callable[[], Iterator[RecordedRun]], name: str) -> None:
+    def __init__(self, source: Callable[[], Iterator[RecordedRun]], folder: Path) -> None:
         self._source = source
-        self._name = name
+        self._folder = folder
 
     def __iter__(self) -> Iterator[RecordedRun]:
         return self._source()
@@ -80,7 +81,7 @@ class Results(Table):
         return sum(1 for _ in self)
 
     def __repr__(self) -> str:
-        return f"<Results of {self._name}>"
+        return f"<Results of {self._folder}>"
 
     def filter(self, condition: Predicate | Mapping[str, object]) -> "Results":
         """Keep the rows for which a condition holds.
@@ -114,7 +115,7 @@ class Results(Table):
         Args:
             columns: in what; none is in all parameters but the number of the repeat, so that repeats are folded.
         """
-        names = list(columns) or self._parameters_without_repeat()
+        names = list(columns) or parameters_without_repeat(self)
         self._check_columns("group_by", names)
         return Groups(self, names, cell_of)
 
@@ -150,8 +151,30 @@ class Results(Table):
         getters = _getters(rows)
         return Sheet(list(getters), [[getter(row) for getter in getters.values()] for row in rows])
 
+    def _repr_html_(self) -> str:
+        return html_table(brief_sheet(self.sheet()))
+
+    def report(self, path: str | os.PathLike[str] | None = None, *, title: str | None = None) -> str:
+        """Make a page of the rows, with their table and plots: one HTML file that needs no network.
+
+        Args:
+            path: a file to write, in UTF-8; None writes none.
+            title: its title; the name of the journal's folder if None.
+
+        Returns:
+            The page, some 5 MB: plotly.js is in it.
+
+        Raises:
+            MissingExtraError: plotly is not installed.
+        """
+        if title is not None and not isinstance(title, str):
+            raise ArgumentTypeError(f"report: the title is a str, not {title!r}")
+        from taskexp.record.report.file import make_report  # most sweeps are not reported
+
+        return written(make_report(self._folder, list(iter(self)), title), path)
+
     def _made(self, source: Callable[[], Iterator[RecordedRun]]) -> "Results":
-        return Results(source, self._name)
+        return Results(source, self._folder)
 
     def _sort_key(self, column: str) -> tuple[str, bool]:
         names = self.columns
@@ -167,15 +190,15 @@ class Results(Table):
             if rows and name not in names:  # where there are no rows, nobody knows
                 raise ArgumentValueError(f"{call}: there is no column {name!r}; the columns are {', '.join(names)}")
 
-    def _parameters_without_repeat(self) -> list[str]:
-        """Name the parameters, without one that is given the number of the repeat."""
-        names: dict[str, bool] = {}
-        repeated = False
-        for row in self:
-            repeated = repeated or row.repeat > 0
-            for name, value in row.params.items():
-                names[name] = names.get(name, True) and type(value) is int and value == row.repeat
-        return [name for name, is_repeat in names.items() if not (is_repeat and repeated)]
+
+def brief_sheet(sheet: Sheet) -> Sheet:
+    """Choose the columns for a look at the sheet of some `Results`: what was asked for, and what came of it."""
+    index = {name: [row[place] for row in sheet.rows] for place, name in enumerate(sheet.columns)}
+    attempts = any(cell != 1 for cell in index["attempt"]) and len(set(index["id"])) < len(sheet.rows)
+    names = ["index", *(["repeat"] if any(index["repeat"]) else []), *(["attempt"] if attempts else []), "status"]
+    names += [name for name in sheet.columns if name not in FIELDS]
+    names += ["duration", *(["error"] if any(index["error"]) else [])]
+    return chosen_columns(sheet, names)
 
 
 def cell_of(row: RecordedRun, name: str) -> Cell:

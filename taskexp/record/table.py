@@ -9,7 +9,7 @@ import json
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -42,6 +42,10 @@ class Table(ABC):
         """The names of the columns, in order."""
         return self.sheet().columns
 
+    def _repr_html_(self) -> str:
+        """Show itself in a notebook."""
+        return html_table(self.sheet())
+
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str:
         """Write the table as CSV (RFC 4180, but with plain newlines): a header, a line per row, nothing for None.
 
@@ -62,7 +66,7 @@ class Table(ABC):
             writer.writerow([_text(cell) for cell in row])
             lines.append(text.getvalue().removesuffix("\r\n") + "\n")
             text.seek(text.truncate(0))
-        return _written("".join(lines), path)
+        return written("".join(lines), path)
 
     def to_jsonl(self, path: str | os.PathLike[str] | None = None) -> str:
         """Write the table as JSON lines: an object per row; NaN and infinities, which JSON has not, are null.
@@ -75,7 +79,7 @@ class Table(ABC):
         """
         columns, rows = self.sheet()
         objects = (dict(zip(columns, map(json_value, row), strict=True)) for row in rows)
-        return _written("".join(json.dumps(each) + "\n" for each in objects), path)
+        return written("".join(json.dumps(each) + "\n" for each in objects), path)
 
     def to_markdown(self, path: str | os.PathLike[str] | None = None) -> str:
         """Write the table as a Markdown table (the pipe syntax of GitHub), its columns aligned.
@@ -92,7 +96,7 @@ class Table(ABC):
         widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["-" * width for width in widths])
         padded = (" | ".join(map(str.ljust, line, widths)) for line in lines)
-        return _written("".join(f"| {line} |\n" for line in padded), path)
+        return written("".join(f"| {line} |\n" for line in padded), path)
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Make a pandas data frame of the table.
@@ -169,7 +173,8 @@ def _valid(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _written(text: str, path: str | os.PathLike[str] | None) -> str:
+def written(text: str, path: str | os.PathLike[str] | None) -> str:
+    """Write a text to a file, if there is one, in UTF-8; returns the text."""
     if path is not None:
         Path(path).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     return text
@@ -177,6 +182,30 @@ def _written(text: str, path: str | os.PathLike[str] | None) -> str:
 
 def _text(cell: Cell) -> object:
     return cell.isoformat() if isinstance(cell, datetime) else cell
+
+
+NOTEBOOK_ROWS = 60
+"""How many rows a notebook shows of a table: its first and its last ones."""
+
+
+def html_table(sheet: Sheet) -> str:
+    """Write a table for a notebook; of a long one the first rows and the last."""
+    import html  # notebooks alone need it
+
+    rows = [[html.escape(shown(cell)) for cell in row] for row in sheet.rows]
+    if left_out := max(0, len(rows) - NOTEBOOK_ROWS):
+        half = NOTEBOOK_ROWS // 2
+        rows = [*rows[:half], ["…"] * len(sheet.columns), *rows[-half:]]
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in sheet.columns)
+    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    told = f"{len(sheet.rows)} rows" + (f", {left_out} of them not shown" if left_out else "")
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n<p>{told}</p>"
+
+
+def chosen_columns(sheet: Sheet, names: Iterable[str]) -> Sheet:
+    """Choose columns of a sheet, in their order."""
+    places = [sheet.columns.index(name) for name in names]
+    return Sheet([sheet.columns[place] for place in places], [[row[place] for place in places] for row in sheet.rows])
 
 
 def json_value(cell: Cell) -> object:

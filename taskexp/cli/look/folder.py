@@ -15,18 +15,23 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def journal_folder(arguments: argparse.Namespace) -> Path:
-    """Return the folder of the journal that was asked for.
+    """Return the folder of the journal that was asked for. Raises JournalError as `find_journal` does."""
+    return find_journal(arguments.folder)
+
+
+def find_journal(folder: str) -> Path:
+    """Return the folder of a journal, however it was named.
 
     Raises:
         JournalError: there is none, or it cannot be read; journals in sub-folders are named.
     """
-    path = Path(arguments.folder).absolute()
+    path = Path(folder).absolute()
     if path.name == FILE_NAME and path.is_file():
         path = path.parent
     if not (path / FILE_NAME).exists() and (inside := _journals_in(path)):
         more = [f"and {len(inside) - _MOST_NAMED} more"] if len(inside) > _MOST_NAMED else []
-        listed = "\n  ".join([*(str(Path(arguments.folder) / each) for each in inside[:_MOST_NAMED]), *more])
-        raise JournalError(f"{arguments.folder}: there is no journal, but these are in its folders:\n  {listed}")
+        listed = "\n  ".join([*(str(Path(folder) / each) for each in inside[:_MOST_NAMED]), *more])
+        raise JournalError(f"{folder}: there is no journal, but these are in its folders:\n  {listed}")
     check(path / FILE_NAME)
     return path
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from taskexp.cli.look.folder import journal_folder
 from taskexp.cli.look.show import add_run, describe
-from taskexp.cli.look.state import find_driver
-from taskexp.cli.text import printable, write_out
+from taskexp.cli.text import write_out
+from taskexp.record.excerpt import printable
 from taskexp.record.journal.history import Attempt, read_again, read_history, read_next
 from taskexp.record.journal.reader import RecordedRun
 from taskexp.record.plainfile import open_plain
+from taskexp.record.state import find_driver
 from taskexp.run.cells import tamed
 from taskexp.words.errors import ArgumentValueError
 from taskexp.words.outcome import Status

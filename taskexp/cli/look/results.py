@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from taskexp.cli.table import colours, write_table
 from taskexp.cli.text import write_out
 from taskexp.record.journal.reader import RecordedRun
 from taskexp.record.order import number_of, ordered
-from taskexp.record.results import FIELDS, Results, cell_of, open_results
-from taskexp.record.table import Cell, Sheet, Table, shown
+from taskexp.record.results import Results, brief_sheet, cell_of, open_results
+from taskexp.record.table import Cell, Sheet, Table, chosen_columns, shown
 from taskexp.run.cells import terminal_size
 from taskexp.words.errors import ArgumentValueError
 
@@ -45,12 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_folder(parser)
     add = parser.add_argument
     actions = [
+        *add_row_arguments(parser),
         add("--sort", action="append", default=[], metavar="COL", help="by a column; -COL: the largest first"),
         add("--group-by", nargs="?", const="", metavar="COL,...", help="fold rows that agree; alone: fold the repeats"),
         add("--columns", metavar="COL,...", help="which columns, or 'all'"),
-        add("--where", action="append", default=[], metavar="COL=VALUE", help="only rows with a value"),
-        add("--attempts", action="store_true", help="a row per attempt, not per run"),
-        add("--metric", action="append", default=[], metavar="NAME=REGEX", help="a metric more, from the saved logs"),
         add("--format", choices=_FORMATS, help="'table' if not given, or what -o FILE is called"),
         add("--json", action="store_const", const="json", dest="format", help="a JSON array of objects"),
         add("-o", "--output", metavar="FILE", help="write to a file"),
@@ -58,10 +56,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     accept_dashes(parser, actions, _DASHED)
 
 
+def add_row_arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Add what says which rows are wanted."""
+    add = parser.add_argument
+    return [
+        add("--where", action="append", default=[], metavar="COL=VALUE", help="only rows with a value"),
+        add("--attempts", action="store_true", help="a row per attempt, not per run"),
+        add("--metric", action="append", default=[], metavar="NAME=REGEX", help="a metric more, from the saved logs"),
+    ]
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Write the table. Raises ArgumentValueError, JournalError."""
     kind = _format(arguments)
-    results = _read(arguments)
+    results = read_rows(arguments)
     is_grouped = arguments.group_by is not None
     sheet = _grouped(results, arguments.group_by) if is_grouped else results.sheet()
     sheet = _sorted(sheet, arguments.sort)
@@ -75,16 +83,6 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def brief_sheet(sheet: Sheet) -> Sheet:
-    """Choose the columns for a look at the sheet of some `Results`: what was asked for, and what came of it."""
-    index = {name: [row[place] for row in sheet.rows] for place, name in enumerate(sheet.columns)}
-    attempts = any(cell != 1 for cell in index["attempt"]) and len(set(index["id"])) < len(sheet.rows)
-    names = ["index", *(["repeat"] if any(index["repeat"]) else []), *(["attempt"] if attempts else []), "status"]
-    names += [name for name in sheet.columns if name not in FIELDS]
-    names += ["duration", *(["error"] if any(index["error"]) else [])]
-    return _selected(sheet, names)
-
-
 def _format(arguments: argparse.Namespace) -> str:
     return arguments.format or _SUFFIXES.get(Path(arguments.output or "").suffix, "table")
 
@@ -92,13 +90,13 @@ def _format(arguments: argparse.Namespace) -> str:
 # ---- which rows
 
 
-def _read(arguments: argparse.Namespace) -> Results:
-    """Read the rows that are asked for, once."""
+def read_rows(arguments: argparse.Namespace) -> Results:
+    """Read the rows that are asked for, once. Raises ArgumentValueError, JournalError."""
     results = open_results(journal_folder(arguments), attempts=arguments.attempts)
     for name, pattern in (_pair("--metric", each, "NAME=REGEX") for each in arguments.metric):
         results = results.metric(name, pattern)
     rows = list(iter(results))
-    kept = Results(lambda: iter(rows), repr(results))
+    kept = Results(lambda: iter(rows), journal_folder(arguments))
     for column, value in (_pair("--where", each, "COL=VALUE") for each in arguments.where):
         if rows:
             _names("--where", column, kept.columns, splits=False)
@@ -144,7 +142,7 @@ def _key(sheet: Sheet, wanted: str) -> tuple[Callable[[list[Cell]], Cell], bool]
 
 
 def _chosen(sheet: Sheet, columns: str) -> Sheet:
-    return sheet if columns == "all" else _selected(sheet, _names("--columns", columns, sheet.columns))
+    return sheet if columns == "all" else chosen_columns(sheet, _names("--columns", columns, sheet.columns))
 
 
 def _is_sort_key(text: str, columns: Sequence[str]) -> bool:
@@ -165,11 +163,6 @@ def _split(text: str, columns: Sequence[str], is_name: Callable[[str, Sequence[s
     return [text] if is_name(text, columns) else [each for each in re.split(r"\s*,\s*", text.strip()) if each]
 
 
-def _selected(sheet: Sheet, names: Iterable[str]) -> Sheet:
-    places = [sheet.columns.index(name) for name in names]
-    return Sheet([sheet.columns[place] for place in places], [[row[place] for place in places] for row in sheet.rows])
-
-
 # ---- on the way out
 
 
@@ -177,8 +170,13 @@ def _write(sheet: Sheet, kind: str, output: str | None) -> None:
     if output is None:
         write_out(_text(sheet, kind, sys.stdout.isatty()))
         return
+    write_file(output, _text(sheet, kind, False))
+
+
+def write_file(output: str, text: str) -> None:
+    """Write what was asked for to a file. Raises ArgumentValueError if that cannot be."""
     try:
-        Path(output).write_text(_text(sheet, kind, False), encoding="utf-8", errors="backslashreplace", newline="\n")
+        Path(output).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     except OSError as error:
         raise ArgumentValueError(
             f"--output: {output}: {error.strerror or error}; give a file that can be written"

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from taskexp.cli.look.folder import add_folder, journal_folder
-from taskexp.cli.look.state import CUT_OFF, find_driver, find_pids
-from taskexp.cli.sweepjson import read_sweepjson
-from taskexp.cli.text import last_lines, printable, write_out
+from taskexp.cli.text import write_out
 from taskexp.plan.command import Command, quote
 from taskexp.plan.secrets import HIDDEN
+from taskexp.record.excerpt import last_lines, printable
 from taskexp.record.journal.history import AnyRun, Attempt, History, read_history
 from taskexp.record.journal.lock import Holder
 from taskexp.record.journal.reader import RecordedRun
+from taskexp.record.state import CUT_OFF, find_driver, find_pids
+from taskexp.record.sweepjson import read_sweepjson
 from taskexp.record.table import json_value, shown
 
 EXAMPLE = "  taskexp show runs 3"

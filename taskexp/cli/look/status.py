@@ -9,10 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from taskexp.cli.look.folder import add_folder, journal_folder
-from taskexp.cli.look.state import CUT_OFF, State, read_state
 from taskexp.cli.table import write_table
-from taskexp.cli.text import printable, shorten, write_out
+from taskexp.cli.text import shorten, write_out
+from taskexp.record.excerpt import printable
 from taskexp.record.journal.glance import OpenRun
+from taskexp.record.state import CUT_OFF, State, read_state
 from taskexp.record.table import Cell, Sheet
 from taskexp.run.board import age_text
 from taskexp.run.cells import terminal_size

@@ -115,7 +115,6 @@ class Journal:
         """What whoever starts the sweep should know."""
         self.recorded: set[bytes] = set()
         """The fingerprints of the runs that do not run again."""
-        self._attempts: dict[bytes, int] = {}
         self._kept = kept_runs(folder)
         """The attempts of dead drivers that are not dead themselves, by name: jobs that go on."""
         self._path = self.folder / FILE_NAME
@@ -143,7 +142,7 @@ class Journal:
             self._bury(self._writer, number, driver)
         provenance = find_provenance(secret_values)
         self._driver = self._writer.call(lambda connection: _begin_driver(connection, provenance))
-        self.recorded, self._attempts = self._writer.call(lambda connection: _recorded(connection, rerun))
+        self.recorded = self._writer.call(lambda connection: _recorded(connection, rerun))
         if self._kept:
             self._forget_recorded(self._writer.call(_ended))
 
@@ -184,7 +183,7 @@ class Journal:
             self._writer.put(entry)
 
     def _begin(self, connection: "sqlite3.Connection", ask: Ask, now: str) -> Begun:
-        last = self._attempts_of(connection, ask.fingerprint)
+        last = _attempts_of(connection, ask.fingerprint)
         if run_name(ask.fingerprint, last) in self._kept:
             return self._take_over(connection, ask, last)
         number = last + 1
@@ -208,7 +207,6 @@ class Journal:
                 now,
             ),
         ).lastrowid
-        self._attempts[ask.fingerprint] = number
         return Begun(row or 0, number, self._logs / log)
 
     def _forget_recorded(self, ended: Collection[str]) -> None:
@@ -228,12 +226,6 @@ class Journal:
             (self._driver, row),
         )
         return Begun(row, number, self._logs / log)
-
-    def _attempts_of(self, connection: "sqlite3.Connection", fingerprint: bytes) -> int:
-        if fingerprint not in self.recorded:
-            return self._attempts.get(fingerprint, 0)
-        (number,) = connection.execute("SELECT attempts FROM run WHERE fingerprint = ?", (fingerprint,)).fetchone()
-        return int(number)
 
     def _bury(self, writer: Writer, number: int, driver: Identity) -> None:
         """Stop what a dead driver left running, and record that its attempts came to no end."""
@@ -294,17 +286,17 @@ def _begin_driver(connection: "sqlite3.Connection", provenance: Provenance) -> i
     return connection.execute(statement, tuple(row.values())).lastrowid or 0
 
 
-def _recorded(connection: "sqlite3.Connection", rerun: Rerun) -> tuple[set[bytes], dict[bytes, int]]:
-    """Read which runs do not run again, and how many attempts the others have had."""
+def _recorded(connection: "sqlite3.Connection", rerun: Rerun) -> set[bytes]:
+    """Read which runs do not run again."""
     kept = {str(status) for status in rerun.kept}
-    recorded: set[bytes] = set()
-    attempts: dict[bytes, int] = {}
-    for fingerprint, status, number in connection.execute("SELECT fingerprint, status, attempts FROM run"):
-        if status in kept:
-            recorded.add(fingerprint)
-        else:
-            attempts[fingerprint] = number
-    return recorded, attempts
+    runs = connection.execute("SELECT fingerprint, status FROM run")
+    return {fingerprint for fingerprint, status in runs if status in kept}
+
+
+def _attempts_of(connection: "sqlite3.Connection", fingerprint: bytes) -> int:
+    """Read how many attempts a run has had; nothing of it is kept here, where it would grow with the sweep."""
+    found = connection.execute("SELECT attempts FROM run WHERE fingerprint = ?", (fingerprint,)).fetchone()
+    return int(found[0]) if found is not None else 0
 
 
 def _ended(connection: "sqlite3.Connection") -> list[str]:

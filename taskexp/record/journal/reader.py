@@ -1,7 +1,7 @@
 """Reader: the rows of a journal as values, while its sweep runs or after."""
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -62,13 +62,36 @@ def read_runs(folder: Path, *, attempts: bool = False) -> Iterator[RecordedRun]:
     """
     path = folder / FILE_NAME
     with told(path), closing(connect_to_read(path)) as connection:
-        wanted = _ids(connection, attempts=attempts)
-        for at in range(0, len(wanted), _BATCH):
-            batch = wanted[at : at + _BATCH]
-            found = connection.execute(f"SELECT * FROM attempt WHERE id IN ({','.join('?' * len(batch))})", batch)
-            rows = {row["id"]: row for row in found.fetchall()}
-            for each in batch:
-                yield recorded_run(rows[each], folder)
+        for _, run in _runs(connection, _ids(connection, attempts=attempts), folder):
+            yield run
+
+
+def read_ended(folder: Path, known: Collection[int]) -> list[tuple[int, RecordedRun]]:
+    """Read the attempts that have ended, all of them, but for those that are known.
+
+    Args:
+        folder: the journal's.
+        known: the numbers of their rows.
+
+    Returns:
+        The numbers of the rows, which grow in the order in which attempts begin, and the attempts.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    path = folder / FILE_NAME
+    with told(path), closing(connect_to_read(path)) as connection:
+        wanted = [number for number in _ids(connection, attempts=True) if number not in known]
+        return list(_runs(connection, wanted, folder))
+
+
+def _runs(connection: "sqlite3.Connection", wanted: Sequence[int], folder: Path) -> Iterator[tuple[int, RecordedRun]]:
+    for at in range(0, len(wanted), _BATCH):
+        batch = wanted[at : at + _BATCH]
+        found = connection.execute(f"SELECT * FROM attempt WHERE id IN ({','.join('?' * len(batch))})", batch)
+        rows = {row["id"]: row for row in found.fetchall()}
+        for each in batch:
+            yield each, recorded_run(rows[each], folder)
 
 
 def _ids(connection: "sqlite3.Connection", *, attempts: bool) -> "array[int]":

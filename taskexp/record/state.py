@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskexp.cli.sweepjson import read_sweepjson
 from taskexp.engines.slurm.depot import kept_counts
 from taskexp.record.journal.glance import Glance, read_glance
 from taskexp.record.journal.lock import Holder, read_living_holder
+from taskexp.record.sweepjson import read_sweepjson
 from taskexp.run.descendants import leaders_of
 
 CUT_OFF = "cut off"

@@ -1,0 +1,1 @@
+"""Report: what a sweep found, as a page: its plots, its table, two sweeps side by side, live while it runs."""
