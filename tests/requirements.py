@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-REQUIRED = os.environ.get("TASKEXP_REQUIRE", "").split()
+REQUIRED = os.environ.get("TESTS_REQUIRE", "").split()
 """What must be there: a test that needs it fails where it would be skipped elsewhere."""
 
 
@@ -23,5 +23,5 @@ def is_there(name: str) -> bool:
 def skip_without(what: str, why: str = "it is not on this machine") -> None:
     """Skip a test of what this machine has not, or fail it where that must be there."""
     if what in REQUIRED:
-        pytest.fail(f"TASKEXP_REQUIRE has {what}: {why}", pytrace=False)
+        pytest.fail(f"TESTS_REQUIRE has {what}: {why}", pytrace=False)
     pytest.skip(f"no {what}: {why}")

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from clusters import ROOT, free_ports
+from clusters import ROOT, SlurmCluster, free_ports
 from conftest import alive, eventually
 
 from taskexp import ArgumentValueError, EngineError, Status, Task, open_results
@@ -113,22 +113,28 @@ def test_jobs_outlive_their_driver_and_the_next_one_takes_them_in(slurm, tmp_pat
     assert not (tmp_path / "j" / "jobs").exists()
 
 
+@pytest.fixture
+def fragile(slurm, monkeypatch, tmp_path_factory):  # noqa: ARG001 - which skips where there is no Slurm
+    """A Slurm for those who kill."""
+    cluster = SlurmCluster(tmp_path_factory.mktemp("fragile"))
+    monkeypatch.setenv("SLURM_CONF", cluster.environ["SLURM_CONF"])
+    yield cluster
+    cluster.stop()
+
+
 @pytest.mark.parametrize("engine", ["srun", "sbatch"])
-def test_runs_of_a_lost_node_are_repeated_on_another(engine, slurm, request, tmp_path):
+def test_runs_of_a_lost_node_are_repeated_on_another(engine, fragile, monkeypatch, tmp_path):
     if engine == "srun":
-        request.getfixturevalue("allocation")
+        allocation = fragile.allocate("-n4", "--ntasks-per-node=2", "--no-kill")
+        monkeypatch.setenv("SLURM_JOB_ID", allocation["SLURM_JOB_ID"])
     driver = sweep_process(engine, tmp_path)
     eventually(lambda: len(started(tmp_path)) == 4, "the runs do not start", 60)
     lost = {index for index, _, node in started(tmp_path) if node == "n1"}
     assert lost
-    slurm.kill_node("n1")
-    try:
-        (tmp_path / "go").touch()
-        told, _ = driver.communicate(timeout=90)
-        assert driver.returncode == 0, told
-    finally:
-        slurm.start_node("n1")
-        slurm.says("scontrol", "update", "NodeName=n1", "State=RESUME")
+    fragile.kill_node("n1")
+    (tmp_path / "go").touch()
+    told, _ = driver.communicate(timeout=90)
+    assert driver.returncode == 0, told
     rows = list(open_results(tmp_path / "j", attempts=True))
     assert {str(row.index) for row in rows if row.status is Status.lost} == lost
     assert all(row.host == "n1" and row.worker for row in rows if row.status is Status.lost)
@@ -180,7 +186,7 @@ def test_the_commands_of_readme_do_what_it_says(slurm, dask_cluster, tmp_path): 
     dask, step, array, recipe = readme_commands()
     recipe = recipe.replace("taskexp recipe", "taskexp recipe --interface lo")
     recipe += "scancel --name=taskexp-dask\n"
-    dask = dask.replace("&\n", "& echo $! >> pids\n") + "kill $(cat pids)\n"
+    dask = "trap 'kill -9 $(cat pids)' EXIT\n" + dask.replace("&\n", "& echo $! >> pids\n")
     environ = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

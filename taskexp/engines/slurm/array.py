@@ -41,6 +41,9 @@ LOOK_SECONDS = (0.05, 1.0)
 STOP_SECONDS = 15.0
 """How long a job has, beyond the grace, to record that it was stopped before Slurm is asked to kill it."""
 
+VERDICT_SECONDS = 60.0
+"""How long Slurm has to say why it ended a job."""
+
 _ROOT = str(Path(__file__).parents[3])
 _PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from taskexp.engines.slurm.shim import main; main()"
 
@@ -117,9 +120,17 @@ class ArrayEngine:
         finally:
             del self._jobs[attempt]
         if ending.status is Status.interrupted and not job.is_unwanted:  # by Slurm's will, or somebody's by hand
-            await arrival_aside(lambda: self._queue.refresh({job.array}))
-            return verdict_on(self._queue.state(job.array, job.element), ending)
+            return verdict_on(await self._last_state(job), ending)
         return ending
+
+    async def _last_state(self, job: Job) -> str:
+        """Wait until Slurm has ended a job, and say why; while that is COMPLETING nobody knows."""
+        deadline = job.loop.time() + VERDICT_SECONDS
+        while True:
+            await arrival_aside(partial(self._queue.refresh, {job.array}))
+            if not self._queue.may_run(job.array, job.element) or job.loop.time() > deadline:
+                return self._queue.state(job.array, job.element)
+            await asyncio.sleep(LOOK_SECONDS[1])
 
     def forget(self, attempt: Attempt) -> None:
         """Remove the files of a run whose end is recorded; see `Engine.forget`."""
