@@ -132,7 +132,7 @@ def test_a_graceful_stop_lets_the_program_say_its_last_word(engine):
             eventually(lambda: lines == ["ready\n"], "it does not start")
             break
     assert exe.result.status is Status.interrupted
-    assert lines[-1] == "last word\n"
+    assert "last word\n" in lines  # its shell may say what became of its own program
 
 
 def test_retries_count_attempts(engine):

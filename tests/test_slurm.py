@@ -60,6 +60,11 @@ def sweep_process(engine: str, folder: Path, *options: str) -> subprocess.Popen[
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def jobs_of_taskexp(slurm: SlurmCluster) -> list[str]:
+    """Name the jobs that TaskExp has submitted and that have not ended; the tests have an allocation, too."""
+    return [name for name in slurm.says("squeue", "-h", "-o", "%j").split() if name.startswith("taskexp-")]
+
+
 def taskexp(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "taskexp", *words]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=90, check=False)
@@ -100,7 +105,7 @@ def test_jobs_outlive_their_driver_and_the_next_one_takes_them_in(slurm, tmp_pat
     said = taskexp("status", str(tmp_path / "j"), cwd=tmp_path).stdout
     assert "4 with Slurm (0 waiting, 4 running, 0 ended" in said
     (tmp_path / "go").touch()
-    eventually(lambda: not slurm.says("squeue", "-h"), "the jobs do not end", 60)
+    eventually(lambda: not jobs_of_taskexp(slurm), "the jobs do not end", 60)
     assert "4 with Slurm (0 waiting, 0 running, 4 ended" in taskexp("status", str(tmp_path / "j"), cwd=tmp_path).stdout
     again = sweep_process("sbatch", tmp_path)
     told, _ = again.communicate(timeout=60)
@@ -203,4 +208,4 @@ def test_the_commands_of_readme_do_what_it_says(slurm, dask_cluster, tmp_path): 
         rows = list(open_results(journal))
         assert [row.status for row in rows] == [Status.succeeded] * 8, done.stderr
         assert all(row.worker for row in rows)
-    eventually(lambda: not slurm.says("squeue", "-h"), "a job is left", 60)
+    eventually(lambda: not jobs_of_taskexp(slurm), "a job is left", 60)
