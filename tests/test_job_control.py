@@ -100,6 +100,13 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+def has_ended(pid: int) -> bool:
+    try:
+        return state(pid) == "Z"
+    except FileNotFoundError:
+        return True
+
+
 def states(marker: str) -> set[str]:
     return {state(pid) for pid in alive(marker)}
 
@@ -237,9 +244,10 @@ def test_a_question_that_went_to_the_background_takes_nothing_that_is_typed_ther
 
 def test_a_stopped_driver_that_is_terminated_stops_its_runs(tmp_path, marker):
     with shell(tmp_path, marker) as terminal:
-        stop(terminal, marker)
+        driver = stop(terminal, marker)
         terminal.type("kill %1\r")  # which sends SIGCONT, too
         eventually(lambda: not alive(marker), "a run is left")
+        eventually(lambda: has_ended(driver), "the driver does not end", 30)
         terminal.type("wait %1; echo code $?\r")
         terminal.read_until("code 143")
 

@@ -25,6 +25,7 @@ from taskexp import JournalError, Task, TaskExpError, open_results
 from taskexp.record.journal import database, lock
 from taskexp.record.journal import journal as journal_module
 from taskexp.record.journal.database import make, migrate
+from taskexp.record.journal.schema import VERSION
 from taskexp.run.identity import own_identity
 from taskexp.run.orphans import stop_orphans
 
@@ -805,9 +806,9 @@ def test_the_copy_of_a_journal_before_its_migration_has_what_is_in_its_write_ahe
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM run").fetchone()  # so that the log cannot be carried over
         writer.execute("INSERT INTO run VALUES (x'AA', 'succeeded', 1)")
-        migrate(path, 1, {1: "ALTER TABLE run ADD COLUMN note TEXT;"}, target=2)
-    with closing(sqlite3.connect(tmp_path / "journal.sqlite.v1")) as copy:
-        assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+        migrate(path, VERSION, {VERSION: "ALTER TABLE run ADD COLUMN note TEXT;"}, target=VERSION + 1)
+    with closing(sqlite3.connect(tmp_path / f"journal.sqlite.v{VERSION}")) as copy:
+        assert copy.execute("PRAGMA user_version").fetchone() == (VERSION,)
         assert copy.execute("SELECT * FROM run").fetchall() == [(b"\xaa", "succeeded", 1)]
     with connected(tmp_path) as connection:
         assert connection.execute("SELECT * FROM run").fetchall() == [(b"\xaa", "succeeded", 1, None)]
