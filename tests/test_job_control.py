@@ -247,7 +247,7 @@ def test_a_stopped_driver_that_is_terminated_stops_its_runs(tmp_path, marker):
         driver = stop(terminal, marker)
         terminal.type("kill %1\r")  # which sends SIGCONT, too
         eventually(lambda: not alive(marker), "a run is left")
-        eventually(lambda: has_ended(driver), "the driver does not end", 30)
+        eventually(lambda: has_ended(driver), "the driver does not end")
         terminal.type("wait %1; echo code $?\r")
         terminal.read_until("code 143")
 
