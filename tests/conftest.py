@@ -16,7 +16,7 @@ from clusters import DaskCluster, SlurmCluster
 from hypothesis import settings
 from requirements import is_there, skip_without
 
-settings.register_profile("suite", max_examples=50, deadline=None)
+settings.register_profile("suite", max_examples=30, deadline=None)
 settings.load_profile("suite")
 
 PROGRAMS = Path(__file__).parent / "programs"

@@ -726,7 +726,7 @@ def test_killed_drivers_lose_nothing_and_repeat_nothing_that_is_recorded(tmp_pat
     script = Path(__file__).parent.parent / "benchmarks" / "crash.py"
     environ = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, script, "--kills", "20", "--seed", str(os.getpid())],
+        [sys.executable, script, "--kills", "10", "--seed", str(os.getpid())],
         capture_output=True,
         text=True,
         timeout=110,

@@ -128,4 +128,4 @@ CUT_OFF = (Status.lost, None)
 """How an attempt ends whose driver died: it has no metrics, and its run runs again whatever `rerun` says."""
 
 TestJournalAgainstADict = JournalAgainstADict.TestCase
-TestJournalAgainstADict.settings = settings(max_examples=20, stateful_step_count=25)
+TestJournalAgainstADict.settings = settings(max_examples=10, stateful_step_count=25)
