@@ -142,6 +142,11 @@ def test_another_program_is_another_point_unless_that_is_what_is_compared():
     assert [point[PROGRAM] for point in both.only_first] == ["./new", "./new"]
 
 
+def test_the_line_of_a_shell_is_not_shown_beside_the_parameters_that_it_repeats():
+    lines = [replace(row, argv=["sh", "-c", f"./it {row.params['n']} | tail -1"]) for row in grid(n=[1, 2])]
+    assert points(compared(lines, lines).pairs["loss"]) == [{"n": 1}, {"n": 2}]
+
+
 def test_a_constant_that_differs_is_what_is_compared_unless_it_varies_in_one_of_them():
     comparison = compared(grid(n=[1, 2], backend=["a"]), grid(n=[1, 2], backend=["b"]))
     assert points(comparison.pairs["loss"]) == [{"n": 1}, {"n": 2}]

@@ -156,7 +156,14 @@ def _likeness(cell: Cell) -> object:
 def _varying(points: Iterable[Sequence[_Asked]], names: Sequence[str]) -> list[str]:
     """Choose what tells the points from each other; of what else they are made is the same everywhere."""
     seen = [runs[0][0] for runs in points]
-    return [name for name in names if len({_likeness(facets.get(name)) for facets in seen}) > 1]
+
+    def told_apart(names: Sequence[str]) -> int:
+        return len({tuple(_likeness(facets.get(name)) for name in names) for facets in seen})
+
+    varying = [name for name in names if told_apart([name]) > 1]
+    # With a shell the whole line is one word, which says again what the parameters say.
+    parameters = [name for name in varying if name != PROGRAM]
+    return parameters if told_apart(parameters) == told_apart(varying) else varying
 
 
 def _differing(sides: Sequence[_Side], names: Sequence[str]) -> dict[str, tuple[Cell, Cell]]:
