@@ -174,7 +174,7 @@ class Child:
         """Take the status and the usage of a child that has exited; never waits."""
         if self.reaped is None:
             self._until_ticks = ticks_now() or 1  # first: from here on the number may be given away
-            self._ward.reaped()
+            self._ward.over()
             self.reaped = self._wait()
         return self.reaped
 

@@ -354,8 +354,7 @@ class Supervision:
         with self._spawning:  # a start that is under way is waited for: then there is a child, or never will be
             pass
         if self._unwatch is not None:
-            with suppress(RuntimeError):  # the loop may be closed already
-                self._unwatch()
+            self._unwatch()
         if self._child is not None and self._child.reaped is None:
             self._child.destroy()
         self._outflow.close()

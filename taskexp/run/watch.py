@@ -38,7 +38,8 @@ class Watch:
     def remove(self, descriptor: int) -> None:
         """Call nothing any more; before the descriptor is closed, whose number may be given away at once."""
         if self._epoll is None:
-            self.loop.remove_reader(descriptor)
+            with suppress(RuntimeError):  # the loop may be closed already
+                self.loop.remove_reader(descriptor)
             return
         del self._callbacks[descriptor]
         self._epoll.unregister(descriptor)
