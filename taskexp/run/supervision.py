@@ -156,12 +156,12 @@ class Supervision:
             self.kill()
 
     def _start_child(self, start: Start) -> Child:
-        command, environ = self._attempt.command, driver_environ()
+        command, added = self._attempt.command, dict[bytes, bytes]()
         for overlay in (command.env, self._attempt.environ):
             for name, value in overlay.items():
-                environ[os.fsencode(name)] = os.fsencode(value)
+                added[os.fsencode(name)] = os.fsencode(value)
         streams = start.stdin, self._ends[1], self._ends[3]
-        make = partial(Child, command, start.spawner, environ, self._ward, streams, start.table)
+        make = partial(Child, command, start.spawner, driver_environ(), added, self._ward, streams, start.table)
         if self._attempt.cpus is None:
             return make()
         with pinned(self._attempt.cpus):
@@ -200,7 +200,9 @@ class Supervision:
         try:
             cause = await self._cause
         except asyncio.CancelledError:
-            cause = Cause.EXITED if self._has_exited else Cause.STOPPED
+            self._cause = self._loop.create_future()  # the cancellation has struck the one that was waited for
+            self.end(Cause.STOPPED)
+            cause = self._cause.result()
         if self._is_starting:
             self._start_over = asyncio.Event()
             await finish(self._start_over.wait())
