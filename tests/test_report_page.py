@@ -236,6 +236,7 @@ def test_a_plot_has_its_numbers_as_a_table(page):
     drawn(page, "heat")
     plot = page.locator("section.plot:has(#plot-heat)")
     plot.get_by_text("The numbers as a table").click()
+    plot.locator("tbody tr").nth(3).wait_for()  # they are written when the table opens, behind the click
     rows = plot.locator("tbody tr").all_inner_texts()
     assert len(rows) == 4
     assert rows[0].split("\t")[2:] == ["10", "50"]
