@@ -93,7 +93,8 @@ def shared(browser, report) -> Iterator[Any]:
 @pytest.fixture
 def page(shared) -> Any:
     """The report as it was opened, but for the axes of its plots."""
-    shared.get_by_role("button", name="Show all").click()
+    # Not by the mouse: where the last test has scrolled to, something may lie over it, and is waited for.
+    shared.get_by_role("button", name="Show all").dispatch_event("click")
     return shared
 
 
