@@ -631,7 +631,7 @@ def test_a_process_that_got_the_pid_of_another_is_not_signalled(marker):
 REUSE = """
 import os, signal, subprocess, sys, time
 from taskexp.plan.command import Command
-from taskexp.run.descendants import ProcessTable
+from taskexp.run.descendants import ProcessTable, ticks_now
 from taskexp.run.process import Child
 from taskexp.run.spawn import Spawner, driver_environ
 from taskexp.run.watchdog import Watchdog
@@ -639,7 +639,9 @@ from taskexp.run.watchdog import Watchdog
 null = os.open(os.devnull, os.O_RDWR)
 for trial in range(20):
     ward = Watchdog(Spawner()).take_on()
-    child = Child(Command(("true",)), Spawner(), driver_environ(), {}, ward, (null, null, null), ProcessTable())
+    since = ticks_now()
+    spawned = Spawner().spawn(Command(("true",)), driver_environ(), (null, null, null))
+    child = Child(spawned, since, ward, ProcessTable())
     while not child.has_exited():
         time.sleep(0.001)
     child.reap()

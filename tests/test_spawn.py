@@ -9,7 +9,6 @@ import threading
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import run_script
@@ -35,7 +34,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
     if request.param == "popen":
         monkeypatch.setattr(spawn, "HAS_PROC", False)
-        monkeypatch.setattr(spawn.PosixSpawn, "start", refuse)
+        monkeypatch.setattr(spawn.PreparedStart, "start", refuse)
     else:
         monkeypatch.setattr(spawn.subprocess, "Popen", refuse)
         monkeypatch.setattr(local, "SLOW_START_SECONDS", -1.0 if request.param == "posix_spawn aside" else 60.0)
@@ -175,11 +174,11 @@ def test_a_run_that_is_ended_while_it_is_being_started_leaves_no_process(
     monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     began, let_go = threading.Event(), threading.Event()
-    start = spawn.PosixSpawn.start
+    start = spawn.PreparedStart.start
     pids: list[int] = []
 
-    def start_and_wait(posix_spawn: spawn.PosixSpawn, *arguments: Any) -> int:
-        pids.append(start(posix_spawn, *arguments))
+    def start_and_wait(prepared: spawn.PreparedStart) -> int:
+        pids.append(start(prepared))
         began.set()
         assert let_go.wait(30)
         return pids[-1]
@@ -189,7 +188,7 @@ def test_a_run_that_is_ended_while_it_is_being_started_leaves_no_process(
         beside = Attempt(Command(("sleep", "1000")), limits)
         first = asyncio.create_task(engine.run(beside, output))
         await asyncio.sleep(0)
-        monkeypatch.setattr(spawn.PosixSpawn, "start", start_and_wait)
+        monkeypatch.setattr(spawn.PreparedStart, "start", start_and_wait)
         monkeypatch.setattr(local, "SLOW_START_SECONDS", -1.0)
         attempt = Attempt(Command(("sleep", "1000")), limits)
         second = asyncio.create_task(engine.run(attempt, output))

@@ -19,7 +19,7 @@ from taskexp.run.devices import usable_cpus
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.spawn import BusyError, ShortageError, Spawner, StartError, start_error
 from taskexp.run.strand import ThreadPool
-from taskexp.run.supervision import Cause, Start, Supervision
+from taskexp.run.supervision import Cause, Supervision
 from taskexp.run.watch import Watch
 from taskexp.run.watchdog import Watchdog
 from taskexp.words.outcome import Ending, Status
@@ -85,7 +85,8 @@ class LocalEngine:
         alone_since: float | None = None
         while attempt in self._wanted:
             ward = self._watchdog.take_on()
-            supervision = Supervision(attempt, output, self._watching(), self.clock, ward, self._host)
+            watch = self._watching()
+            supervision = Supervision(attempt, output, watch, self.clock, ward, self._table, self._host)
             try:
                 ending = await self._start_and_supervise(supervision, attempt)
             except BusyError as error:
@@ -133,11 +134,11 @@ class LocalEngine:
         self._supervisions[attempt] = supervision
         try:
             stdin = self._stdin_of(attempt.command)
-            start = Start(self._spawner, self._table, stdin, closes_stdin=stdin != self._null)
+            supervision.prepare(self._spawner, stdin, closes_stdin=stdin != self._null)
             if is_waited_for:
-                supervision.start(start)
+                supervision.start()
             else:
-                supervision.start_aside(start, self._spawners)
+                supervision.start_aside(self._spawners)
             return await supervision.supervise()
         finally:
             supervision.destroy()

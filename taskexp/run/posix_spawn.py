@@ -10,7 +10,8 @@ close whatever descriptors the driver has, and start in a folder.
 import ctypes
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 _ATTRIBUTES_BYTES = 1024
@@ -78,10 +79,10 @@ class PosixSpawn:
         _check(libc.posix_spawnattr_setsigdefault(self._attributes, signals))
         _check(libc.posix_spawnattr_setflags(self._attributes, ctypes.c_short(_SETSID | _SETSIGDEF)))
 
-    def start(
+    def prepare(
         self, program: bytes, argv: Sequence[bytes], env: Vector, streams: Sequence[int], folder: bytes | None
-    ) -> int:
-        """Start a program; returns its pid.
+    ) -> "PreparedStart":
+        """Prepare the start of a program.
 
         Args:
             program: the path of its file.
@@ -91,21 +92,43 @@ class PosixSpawn:
             folder: where it starts; None is where this process is.
 
         Raises:
-            OSError: the system could not start it.
+            OSError: there is no memory for it.
         """
         actions = _Actions()
         _check(self._begin(actions))
-        try:
-            for number, descriptor in enumerate(streams):
-                _check(self._dup2(actions, descriptor, number))
-            if folder is not None:
-                _check(self._chdir(actions, folder))
-            _check(self._close_from(actions, len(streams)))
-            pid = ctypes.c_int()
-            _check(self._spawn(ctypes.byref(pid), program, actions, self._attributes, _vector(argv), env))
-        finally:
-            self._end(actions)
-        return pid.value
+        for number, descriptor in enumerate(streams):
+            _check(self._dup2(actions, descriptor, number))
+        if folder is not None:
+            _check(self._chdir(actions, folder))
+        _check(self._close_from(actions, len(streams)))
+        pid = ctypes.c_int()
+        arguments = ctypes.byref(pid), program, actions, self._attributes, _vector(argv), env
+        return PreparedStart(pid, partial(self._spawn, *arguments), partial(self._end, actions))
+
+
+class PreparedStart:
+    """All that is needed to start a program, once. To start it takes hardly anything of Python but the wait.
+
+    Args:
+        pid: where its number will stand.
+        spawn: starts it.
+        release: gives back what was needed.
+    """
+
+    __slots__ = ("_pid", "_release", "_spawn")
+
+    def __init__(self, pid: ctypes.c_int, spawn: Callable[[], int], release: Callable[[], object]) -> None:
+        self._pid = pid
+        self._spawn = spawn
+        self._release = release
+
+    def start(self) -> int:
+        """Start the program; returns its pid. Raises OSError if the system could not."""
+        _check(self._spawn())
+        return self._pid.value
+
+    def __del__(self) -> None:
+        self._release()
 
 
 def _vector(texts: Sequence[bytes]) -> Vector:

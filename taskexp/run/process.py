@@ -12,23 +12,20 @@ import subprocess
 import threading
 import time
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from taskexp.plan.command import Command
-from taskexp.run.descendants import HAS_PROC, MARKER, Process, ProcessTable, ticks_now
+from taskexp.run.descendants import HAS_PROC, Process, ProcessTable, ticks_now
 from taskexp.run.signalling import open_pidfd, signal_group, signal_process
-from taskexp.run.spawn import Spawner, StartError
+from taskexp.run.spawn import Spawned, StartError
 from taskexp.run.watch import Watch
 from taskexp.run.watchdog import Ward
 
 LOOK_SECONDS = 0.02
 """How often it is looked whether a child has exited, where neither a pidfd nor a thread can tell."""
-
-_MARKER = MARKER.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,41 +51,22 @@ class Child:
     """A started process and its group.
 
     Args:
-        command: what to start.
-        spawner: starts it.
-        environ: the driver's environment.
-        added: what it gets beside that, or instead; the marker of this run is added.
-        ward: its place with the watchdog, which knows the marker.
-        streams: the descriptors of its stdin, stdout and stderr.
+        spawned: what was started.
+        since_ticks: when it was started at the earliest, in clock ticks since boot.
+        ward: its place with the watchdog, which knows the marker that it has.
         table: where its descendants are looked up.
-
-    Raises:
-        StartError: the system could not start it.
     """
 
     reaped: Reaped | None = None
     _until_ticks: int | None = None
 
-    def __init__(
-        self,
-        command: Command,
-        spawner: Spawner,
-        environ: Mapping[bytes, bytes],
-        added: dict[bytes, bytes],
-        ward: Ward,
-        streams: tuple[int, int, int],
-        table: ProcessTable,
-    ) -> None:
+    def __init__(self, spawned: Spawned, since_ticks: int, ward: Ward, table: ProcessTable) -> None:
         self._table = table
         self._ward = ward
-        # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
-        outer, own = added.get(_MARKER, environ.get(_MARKER)), ward.marker.encode()
-        added[_MARKER] = outer + b":" + own if outer else own
-        self.since_ticks = ticks_now()
-        """When it was started at the earliest, in clock ticks since boot."""
-        self._spawned = spawner.spawn(command, environ, added, streams)
+        self.since_ticks = since_ticks
+        self._idle_faults = spawned.idle_faults
         self._drivers_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self.pid = self._spawned.pid
+        self.pid = spawned.pid
 
     def watch_exit(self, watch: Watch, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` on the event loop once the child has exited; it is not reaped by that.
@@ -196,7 +174,7 @@ class Child:
         except ChildProcessError:
             return Reaped()
         unit = 1024 if HAS_PROC else 1  # Linux counts ru_maxrss in KiB, macOS in bytes
-        is_idle = usage.ru_minflt + usage.ru_majflt <= self._spawned.idle_faults
+        is_idle = usage.ru_minflt + usage.ru_majflt <= self._idle_faults
         never_ran = HAS_PROC and os.WIFSIGNALED(status) and is_idle
         inherited = usage.ru_maxrss <= self._drivers_peak and usage.ru_maxrss <= _own_peak(usage.ru_maxrss)
         return Reaped(

@@ -10,14 +10,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias, cast
 
 from taskexp.plan.command import Command
 from taskexp.run.descendants import HAS_PROC
 from taskexp.run.diagnosis import why_not_started
-from taskexp.run.posix_spawn import Environment, PosixSpawn
+from taskexp.run.posix_spawn import Environment, PosixSpawn, PreparedStart
 
 Helper: TypeAlias = "subprocess.Popen[bytes]"
 """A process of our own, beside those of the runs."""
@@ -65,52 +67,48 @@ class Spawner:
         self.usual_seconds = 0.0
         """How long a start takes lately: the system lets the driver go on when the program has begun."""
 
-    def spawn(
+    def spawn(self, command: Command, environ: Mapping[bytes, bytes], streams: tuple[int, int, int]) -> Spawned:
+        """Start a command in an environment, with descriptors for stdin, stdout and stderr. Raises StartError."""
+        return self.prepare(command, environ, {}, streams).start()
+
+    def prepare(
         self,
         command: Command,
         environ: Mapping[bytes, bytes],
         added: Mapping[bytes, bytes],
         streams: tuple[int, int, int],
-    ) -> Spawned:
-        """Start a command.
+    ) -> "Start":
+        """Prepare the start of a command.
 
         Args:
             command: its words and its folder; what else it asks for is the caller's to prepare.
             environ: the driver's environment.
             added: what it has beside that, or instead.
             streams: the descriptors of its stdin, stdout and stderr.
-
-        Raises:
-            StartError: the system could not start it.
         """
+        prepared: PreparedStart | None = None
         if self._posix_spawn is not None and min(streams) > 2:
-            try:
-                began = time.monotonic()
-                pid = self._by_posix_spawn(self._posix_spawn, command, environ, added, streams)
-                self.usual_seconds += (time.monotonic() - began - self.usual_seconds) / 8
-            except OSError:
-                pass  # Popen meets the same and says it; or it can do it
-            else:
-                return Spawned(pid, idle_faults=2)  # it has a stack: one fault, seen in 690 of 690 that were struck
-        return _by_popen(command, {**environ, **added}, streams)
+            with suppress(OSError):  # Popen meets the same and says it; or it can do it
+                prepared = self._prepared(self._posix_spawn, command, environ, added, streams)
+        return Start(self, prepared, partial(_by_popen, command, environ, added, streams))
 
-    def _by_posix_spawn(
+    def _prepared(
         self,
         posix_spawn: PosixSpawn,
         command: Command,
         environ: Mapping[bytes, bytes],
         added: Mapping[bytes, bytes],
         streams: tuple[int, int, int],
-    ) -> int:
+    ) -> PreparedStart | None:
         argv = [os.fsencode(word) for word in command.argv]
         program = self._find(argv[0], added.get(b"PATH", environ.get(b"PATH")))
         if program is None:
-            raise FileNotFoundError(errno.ENOENT, "no such program")
+            return None
         environment = self._environment
         if environment.variables != environ:
             environment = self._environment = Environment(environ)
         folder = None if command.cwd is None else os.fsencode(command.cwd)
-        return posix_spawn.start(program, argv, environment.extended(added), streams, folder)
+        return posix_spawn.prepare(program, argv, environment.extended(added), streams, folder)
 
     def _find(self, program: bytes, path: bytes | None) -> bytes | None:
         """Find a program in a PATH; None if it is not there. What is found is remembered while it can be started.
@@ -130,6 +128,33 @@ class Spawner:
                 self._found[program, path] = candidate
                 return candidate
         return None
+
+
+class Start:
+    """A command that is about to be started.
+
+    Args:
+        spawner: learns how long it took.
+        prepared: the quick way, where there is one.
+        otherwise: the other way.
+    """
+
+    __slots__ = ("_otherwise", "_prepared", "_spawner")
+
+    def __init__(self, spawner: Spawner, prepared: PreparedStart | None, otherwise: Callable[[], Spawned]) -> None:
+        self._spawner = spawner
+        self._prepared = prepared
+        self._otherwise = otherwise
+
+    def start(self) -> Spawned:
+        """Start it; any thread. Raises StartError if the system could not."""
+        if self._prepared is not None:
+            began = time.monotonic()
+            with suppress(OSError):  # Popen meets the same and says it
+                pid = self._prepared.start()
+                self._spawner.usual_seconds += (time.monotonic() - began - self._spawner.usual_seconds) / 8
+                return Spawned(pid, idle_faults=2)  # it has a stack: one fault, seen in 690 of 690 that were struck
+        return self._otherwise()
 
 
 def _posix_spawn() -> PosixSpawn | None:
@@ -171,9 +196,12 @@ def start_error(error: OSError, told: str) -> StartError:
     return BusyError(told) if error.errno == errno.ETXTBSY else StartError(told)
 
 
-def _by_popen(command: Command, env: Mapping[bytes, bytes], streams: tuple[int, int, int]) -> Spawned:
+def _by_popen(
+    command: Command, environ: Mapping[bytes, bytes], added: Mapping[bytes, bytes], streams: tuple[int, int, int]
+) -> Spawned:
     """Start a command by Popen. No preexec_fn, which would turn vfork into a fork of the whole driver."""
     stdin, stdout, stderr = streams
+    env = {**environ, **added}
     try:
         popen = subprocess.Popen(
             command.argv,

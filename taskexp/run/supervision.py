@@ -13,16 +13,15 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum
-from functools import partial
 from typing import TypeVar
 
 from taskexp.run.clock import Clock
-from taskexp.run.descendants import ProcessTable
+from taskexp.run.descendants import MARKER, ProcessTable, ticks_now
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.outflow import DRAIN_SILENCE_SECONDS, Outflow
 from taskexp.run.process import Child, pinned
 from taskexp.run.room import is_spare
-from taskexp.run.spawn import Spawner, driver_environ, start_error
+from taskexp.run.spawn import Spawner, Start, driver_environ, start_error
 from taskexp.run.strand import Executor
 from taskexp.run.watch import Watch
 from taskexp.run.watchdog import Ward
@@ -34,6 +33,8 @@ beside it that is being started has let go of its copies of the driver's descrip
 
 KILL_PATIENCE_SECONDS = 2.0
 """How long a killed tree has to be gone; a process in an uninterruptible sleep may stay longer."""
+
+_MARKER = MARKER.encode()
 
 T = TypeVar("T")
 
@@ -47,29 +48,11 @@ class Cause(Enum):
     STOPPED = "stopped"
 
 
-class Start:
-    """What it takes to start a run.
-
-    Args:
-        spawner: starts it.
-        table: where its descendants are looked up.
-        stdin: descriptor that it reads from.
-        closes_stdin: whether that is closed once it is started, or could not be.
-    """
-
-    __slots__ = ("closes_stdin", "spawner", "stdin", "table")
-
-    def __init__(self, spawner: Spawner, table: ProcessTable, stdin: int, *, closes_stdin: bool) -> None:
-        self.spawner = spawner
-        self.table = table
-        self.stdin = stdin
-        self.closes_stdin = closes_stdin
-
-
 class Supervision:
     """One run on this machine, from its start to the last of its processes."""
 
     _child: Child | None = None
+    _start: Start | None = None
     _exit_seen: asyncio.Event | None = None
     _has_exited = False
     _is_starting = False
@@ -78,8 +61,18 @@ class Supervision:
     _killed = False
     _unwatch: Callable[[], None] | None = None
 
-    def __init__(self, attempt: Attempt, output: Output, watch: Watch, clock: Clock, ward: Ward, host: str) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        output: Output,
+        watch: Watch,
+        clock: Clock,
+        ward: Ward,
+        table: ProcessTable,
+        host: str,
+    ) -> None:
         self._attempt = attempt
+        self._table = table
         self._host = host
         self._watch = watch
         self._loop = watch.loop
@@ -91,33 +84,81 @@ class Supervision:
         self._deadlines: dict[Cause, float] = {}
         """When which end is due, on the clock."""
         self._ends: list[int] = []
-        """Both ends of both pipes while the child is being started, then ours alone, until they are read."""
+        """What is open while the child is being started: both ends of its stdout and of its stderr, and its stdin."""
         self._spawning = threading.Lock()
 
     # ---- start
 
-    def start(self, start: Start) -> None:
-        """Start the child here and now, unless the run has come to its end before. Raises StartError."""
-        self._spawn(start)
+    def start(self) -> None:
+        """Start the child here and now. Raises StartError."""
+        self._launch()
         self._begin()
 
-    def start_aside(self, start: Start, executor: Executor) -> None:
+    def start_aside(self, executor: Executor) -> None:
         """Start it in another thread, which may take a while: the loop goes on meanwhile. `supervise` raises errors."""
         self._is_starting = True
-        executor.submit(partial(self._start_in_thread, start))
+        executor.submit(self._launch_in_thread)
 
-    def _start_in_thread(self, start: Start) -> None:
+    def prepare(self, spawner: Spawner, stdin: int, *, closes_stdin: bool) -> None:
+        """Make ready to start the child; then that takes little of Python, and any thread.
+
+        Args:
+            spawner: starts it.
+            stdin: descriptor that it reads from.
+            closes_stdin: whether that is to be closed once it is started, or could not be.
+
+        Raises:
+            StartError: the system has no room for it.
+        """
+        command, ends, added = self._attempt.command, self._ends, dict[bytes, bytes]()
+        if closes_stdin:
+            ends.append(stdin)
+        for overlay in (command.env, self._attempt.environ):
+            for name, value in overlay.items():
+                added[os.fsencode(name)] = os.fsencode(value)
+        environ = driver_environ()
+        # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
+        outer, own = added.get(_MARKER, environ.get(_MARKER)), self._ward.marker.encode()
+        added[_MARKER] = outer + b":" + own if outer else own
+        try:
+            stdout, stderr = os.pipe(), os.pipe()
+            ends[:0] = (*stdout, *stderr)
+            if is_spare(max(ends)):
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        except OSError as error:
+            raise start_error(error, f"could not start {command.argv[0]!r}: {error.strerror}") from error
+        self._start = spawner.prepare(command, environ, added, (stdin, stdout[1], stderr[1]))
+
+    def _launch(self) -> None:
+        """Start the child unless the run has come to its end before; any thread. Raises StartError."""
+        start, self._start = self._start, None
+        with self._spawning:
+            if start is None or self._cause.done() or self._killed:
+                return
+            self._start_time = datetime.now().astimezone()
+            self._started = self._ended = self._clock.now()
+            since_ticks = ticks_now()
+            if self._attempt.cpus is None:
+                spawned = start.start()
+            else:
+                with pinned(self._attempt.cpus):
+                    spawned = start.start()
+            self._child = Child(spawned, since_ticks, self._ward, self._table)
+        if self._killed:  # while it was being started
+            self.kill()
+
+    def _launch_in_thread(self) -> None:
         failure: BaseException | None = None
         try:
-            self._spawn(start)
+            self._launch()
         except BaseException as error:
             failure = error
         try:
-            self._loop.call_soon_threadsafe(self._end_start, failure)
+            self._loop.call_soon_threadsafe(self._end_launch, failure)
         except RuntimeError:  # the loop has closed: nobody will see to the run
             self.destroy()
 
-    def _end_start(self, failure: BaseException | None) -> None:
+    def _end_launch(self, failure: BaseException | None) -> None:
         """Learn on the loop how a start in another thread ended."""
         self._is_starting = False
         if self._start_over is not None:
@@ -131,46 +172,6 @@ class Supervision:
         if not self._cause.done():
             self._cause.set_exception(failure)
 
-    def _spawn(self, start: Start) -> None:
-        """Make the pipes and the child; any thread. Raises StartError."""
-        try:
-            with self._spawning:
-                if self._cause.done() or self._killed:
-                    return
-                self._start_time = datetime.now().astimezone()
-                self._started = self._ended = self._clock.now()
-                try:
-                    self._ends += os.pipe()
-                    self._ends += os.pipe()
-                    if is_spare(max(self._ends)):
-                        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-                    self._child = self._start_child(start)
-                    for end_of_child in (3, 1):
-                        os.close(self._ends.pop(end_of_child))
-                except BaseException as error:
-                    self._close_ends()
-                    if isinstance(error, OSError):
-                        told = f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}"
-                        raise start_error(error, told) from error
-                    raise
-        finally:
-            if start.closes_stdin:
-                os.close(start.stdin)
-        if self._killed:  # while it was being started
-            self.kill()
-
-    def _start_child(self, start: Start) -> Child:
-        command, added = self._attempt.command, dict[bytes, bytes]()
-        for overlay in (command.env, self._attempt.environ):
-            for name, value in overlay.items():
-                added[os.fsencode(name)] = os.fsencode(value)
-        streams = start.stdin, self._ends[1], self._ends[3]
-        make = partial(Child, command, start.spawner, driver_environ(), added, self._ward, streams, start.table)
-        if self._attempt.cpus is None:
-            return make()
-        with pinned(self._attempt.cpus):
-            return make()
-
     def _close_ends(self) -> None:
         while self._ends:
             os.close(self._ends.pop())
@@ -183,8 +184,10 @@ class Supervision:
         if child is None or not self._ends:  # stopped before it was started, or destroyed
             self.end(Cause.STOPPED)
             return
-        ends, self._ends = self._ends, []
-        self._outflow.open(*ends)
+        stdout, stdout_of_child, stderr, *others = self._ends
+        self._ends = [stdout_of_child, *others]
+        self._outflow.open(stdout, stderr)
+        self._close_ends()
         self._ward.started(child.pid, child.since_ticks)
         if self._clock.is_held:
             self.pass_on(signal.SIGSTOP)
