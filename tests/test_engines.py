@@ -14,8 +14,6 @@ from conftest import alive, eventually
 
 from taskexp import ArgumentTypeError, ArgumentValueError, RunFailed, Status, Task, open_results
 
-pytestmark = pytest.mark.xdist_group("engines")
-
 
 @pytest.fixture(params=["local", "dask", "srun"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
