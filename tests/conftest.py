@@ -20,8 +20,12 @@ from requirements import is_there, skip_without
 settings.register_profile("suite", max_examples=30, deadline=None)
 settings.load_profile("suite")
 
-CLUSTERS = {"dask": ("test_dask.py", "[dask"), "slurm": ("test_slurm.py", "[srun", "[sbatch")}
-"""The tests that need a cluster, by what is in their names."""
+CLUSTERS = {
+    "dask": ("test_dask.py", "[dask"),
+    "slurm, long": ("of_a_lost_node", "commands_of_readme"),
+    "slurm": ("test_slurm.py", "[srun", "[sbatch"),
+}
+"""The tests that need a cluster, by what is in their names; the first that fits counts."""
 
 PROGRAMS = Path(__file__).parent / "programs"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT)
@@ -83,15 +87,20 @@ def dask_cluster(dask_nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """A Slurm of two nodes; who harms it has one of his own."""
-    if not is_there("sbatch") or not SlurmCluster.is_installed():
-        skip_without("slurm", "apt-get install slurm-wlm munge")
-    if os.geteuid() != 0:
-        skip_without("slurm", "its daemons want to be started by root")
+    look_for_slurm()
     cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
     try:
         yield cluster
     finally:
         cluster.stop()
+
+
+def look_for_slurm() -> None:
+    """Skip where a Slurm cannot be started."""
+    if not is_there("sbatch") or not SlurmCluster.is_installed():
+        skip_without("slurm", "apt-get install slurm-wlm munge")
+    if os.geteuid() != 0:
+        skip_without("slurm", "its daemons want to be started by root")
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ ONCE = """
 echo "$TASKEXP_INDEX $TASKEXP_ATTEMPT $SLURMD_NODENAME" >> started
 exec 9> "lock$TASKEXP_INDEX"
 flock -n 9 || { echo "index $TASKEXP_INDEX runs twice"; exit 99; }
-flock -s gate true
+until flock -s gate true; do :; done  # Slurm may signal flock before its shell
 echo "done $TASKEXP_INDEX"
 """
 

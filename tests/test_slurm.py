@@ -9,20 +9,24 @@ from pathlib import Path
 
 import pytest
 from clusters import SlurmCluster, free_ports
-from conftest import alive, eventually
+from conftest import alive, eventually, look_for_slurm
 from nursery import ROOT
 from once import Sweep
 
 from taskexp import ArgumentValueError, EngineError, Status, Task, open_results
 
 
+@pytest.fixture(autouse=True)
+def outside(monkeypatch):
+    """These tests may themselves run in a job."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture
 def slurm(slurm_cluster, monkeypatch):
     """Slurm, and a program that its commands would find it from."""
-    for name in [name for name in os.environ if name.startswith("SLURM_")]:
-        monkeypatch.delenv(name)
-    for name, value in slurm_cluster.environ.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_CONF", slurm_cluster.environ["SLURM_CONF"])
     return slurm_cluster
 
 
@@ -85,6 +89,19 @@ def test_40_steps_say_what_they_say_and_share_no_gpu(tmp_path):
     assert len(places) > 1
 
 
+@pytest.mark.usefixtures("slurm")
+def test_jobs_share_no_gpu(tmp_path):
+    lock = '"$0/$SLURMD_NODENAME-$CUDA_VISIBLE_DEVICES"'
+    task = Task(["sh", "-c", f"mkdir {lock} || exit 99; sleep 0.3; rmdir {lock}", str(tmp_path)]).repeat(8)
+    results = task.run(
+        engine="sbatch", resources={"GPU": 1}, max_workers=None, journal=tmp_path / "j", ostreams=[], use_tqdm=False
+    )
+    assert [result.status for result in results] == [Status.succeeded] * 8
+    places = {(result.host, result.devices["CUDA_VISIBLE_DEVICES"]) for result in results}
+    assert places <= {(node, number) for node in ("n1", "n2") for number in "01"}
+    assert len(places) > 1
+
+
 def test_a_signal_that_ends_a_step_is_told(allocation):
     # What a step has printed right before it is killed, its place also, may be lost with Slurm, also without us.
     (result,) = Task(["sh", "-c", "sleep 0.2; kill -9 $$"]).run(engine="srun", ostreams=[])
@@ -115,8 +132,9 @@ def test_jobs_outlive_their_driver_and_the_next_one_takes_them_in(slurm, sweep, 
 
 
 @pytest.fixture(scope="module")
-def fragile_cluster(slurm_cluster, tmp_path_factory):  # noqa: ARG001 - which skips where there is no Slurm
+def fragile_cluster(tmp_path_factory):
     """A Slurm for those who kill."""
+    look_for_slurm()
     cluster = SlurmCluster(tmp_path_factory.mktemp("fragile"))
     try:
         yield cluster
@@ -125,8 +143,8 @@ def fragile_cluster(slurm_cluster, tmp_path_factory):  # noqa: ARG001 - which sk
 
 
 @pytest.fixture
-def fragile(fragile_cluster, slurm, monkeypatch):  # noqa: ARG001 - which takes what is said of another Slurm away
-    """The same, with both its nodes, and a program that its commands would find it from."""
+def fragile(fragile_cluster, monkeypatch):
+    """The same with both its nodes, and a program that its commands would find it from."""
     monkeypatch.setenv("SLURM_CONF", fragile_cluster.environ["SLURM_CONF"])
     yield fragile_cluster
     fragile_cluster.says("scancel", "--user=root")
