@@ -638,9 +638,8 @@ from taskexp.run.watchdog import Watchdog
 
 null = os.open(os.devnull, os.O_RDWR)
 for trial in range(20):
-    ends = dict.fromkeys(("stdin", "stdout", "stderr"), null)
     ward = Watchdog(Spawner()).take_on()
-    child = Child(Command(("true",)), Spawner(), driver_environ(), ward=ward, **ends, table=ProcessTable())
+    child = Child(Command(("true",)), Spawner(), driver_environ(), ward, (null, null, null), ProcessTable())
     while not child.has_exited():
         time.sleep(0.001)
     child.reap()

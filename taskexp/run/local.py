@@ -7,9 +7,8 @@ import socket
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from operator import attrgetter
 from typing import IO
 
@@ -20,7 +19,7 @@ from taskexp.run.devices import usable_cpus
 from taskexp.run.engine import Attempt, Output
 from taskexp.run.spawn import BusyError, ShortageError, Spawner, StartError, start_error
 from taskexp.run.strand import ThreadPool
-from taskexp.run.supervision import Cause, Supervision, finish
+from taskexp.run.supervision import Cause, Start, Supervision
 from taskexp.run.watch import Watch
 from taskexp.run.watchdog import Watchdog
 from taskexp.words.outcome import Ending, Status
@@ -133,43 +132,18 @@ class LocalEngine:
         is_waited_for = not self._supervisions or self._spawner.usual_seconds <= SLOW_START_SECONDS
         self._supervisions[attempt] = supervision
         try:
-            with self._stdin_of(attempt.command) as stdin:
-                if is_waited_for:
-                    supervision.spawn(self._spawner, self._table, stdin)
-                else:
-                    await self._spawn_aside(supervision, stdin)
+            stdin = self._stdin_of(attempt.command)
+            start = Start(self._spawner, self._table, stdin, closes_stdin=stdin != self._null)
+            if is_waited_for:
+                supervision.start(start)
+            else:
+                supervision.start_aside(start, self._spawners)
             return await supervision.supervise()
         finally:
             supervision.destroy()
             del self._supervisions[attempt]
             if self._turns and supervision.has_started:
                 self._turns.popleft().set()
-
-    async def _spawn_aside(self, supervision: Supervision, stdin: int) -> None:
-        """Start a run in another thread: the loop goes on meanwhile. Raises StartError."""
-        loop = asyncio.get_running_loop()
-        spawned: asyncio.Future[None] = loop.create_future()
-
-        def spawn() -> None:
-            try:
-                supervision.spawn(self._spawner, self._table, stdin)
-            except BaseException as error:
-                tell(partial(spawned.set_exception, error))
-            else:
-                tell(partial(spawned.set_result, None))
-
-        def tell(news: Callable[[], object]) -> None:
-            try:
-                loop.call_soon_threadsafe(news)
-            except RuntimeError:  # the loop has closed: nobody will see to the run
-                supervision.destroy()
-
-        self._spawners.submit(spawn)
-        try:
-            await asyncio.shield(spawned)
-        except asyncio.CancelledError:
-            supervision.end(Cause.STOPPED)
-            await finish(spawned)
 
     def stop(self, attempt: Attempt) -> None:
         """End a run gracefully; see `Engine.stop`."""
@@ -222,8 +196,10 @@ class LocalEngine:
         return {each.pid: name_of(each) for each in sorted(left, key=attrgetter("pid"))}
 
     def close(self) -> None:
-        """End the watchdog and the threads, remove the temporary files of standard input, and close /dev/null."""
+        """End the watchdog and the threads, remove the temporary files of standard input, and close what is open."""
         self._watchdog.close()
+        if self._watch is not None:
+            self._watch.close()
         if self._null >= 0:
             os.close(self._null)
             self._null = -1
@@ -233,18 +209,13 @@ class LocalEngine:
             file.close()
         self._stdin_files.clear()
 
-    @contextmanager
-    def _stdin_of(self, command: Command) -> Generator[int]:
-        """Open what a command reads, while it is being started. Raises StartError."""
-        if command.stdin is None:  # the one descriptor serves all
-            self._null = _open_null(command) if self._null < 0 else self._null
-            yield self._null
-            return
-        stdin = self._open_stdin(command)
-        try:
-            yield stdin
-        finally:
-            os.close(stdin)
+    def _stdin_of(self, command: Command) -> int:
+        """Open what a command reads: /dev/null, one for all, or a descriptor of its own. Raises StartError."""
+        if command.stdin is not None:
+            return self._open_stdin(command)
+        if self._null < 0:
+            self._null = _open_null(command)
+        return self._null
 
     def _open_stdin(self, command: Command) -> int:
         """Open what the command reads: a file of its own position for every run. Raises StartError."""

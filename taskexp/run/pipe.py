@@ -35,33 +35,29 @@ class Pipe:
         owner: whom the pipe belongs to.
     """
 
+    paused = True
+    """Whether it is not read: before the first `resume`, and while nobody could take what comes."""
+    closed = False
+    """Whether nothing more will come."""
+    _overdraft_bytes = 0
+
     def __init__(self, stream: StreamName, descriptor: int, watch: Watch, owner: Owner) -> None:
         self._owner = owner
         self._stream: StreamName = stream
         self._descriptor = descriptor
         self._watch = watch
-        self._is_watched = False
-        self._overdraft_bytes = 0
-        self.paused = False
-        self.closed = False
-        """Whether nothing more will come."""
-
-    def open(self) -> None:
-        """Begin to read."""
-        self._watch.add(self._descriptor, self._read)
-        self._is_watched = True
 
     def pause(self) -> None:
         """Stop reading, so that the pipe fills and the program waits."""
-        if self._is_watched and self._overdraft_bytes <= 0:
+        if not (self.closed or self.paused) and self._overdraft_bytes <= 0:
             self.paused = True
-            self._unwatch()
+            self._watch.remove(self._descriptor)
 
     def resume(self) -> None:
-        """Read on."""
+        """Read, or read on."""
         if self.paused:
             self.paused = False
-            self.open()
+            self._watch.add(self._descriptor, self._read)
 
     def overdraw(self, size: int) -> None:
         """Read up to `size` bytes more even if the output is congested: the program is over."""
@@ -70,18 +66,15 @@ class Pipe:
 
     def close(self) -> None:
         """Read no more."""
-        self.paused = False
-        if self._is_watched:
+        if self.closed:
+            return
+        if not self.paused:
             with suppress(RuntimeError):  # the loop may be closed already
-                self._unwatch()
-        if not self.closed:
-            self.closed = True
-            os.close(self._descriptor)
-            self._owner.closed()
-
-    def _unwatch(self) -> None:
-        self._is_watched = False
-        self._watch.remove(self._descriptor)
+                self._watch.remove(self._descriptor)
+        self.paused = False
+        self.closed = True
+        os.close(self._descriptor)
+        self._owner.closed()
 
     def _read(self) -> None:
         try:
@@ -90,8 +83,8 @@ class Pipe:
             return
         except OSError:  # nothing comes out of it any more
             data = b""
-        if not data:
+        if data:
+            self._overdraft_bytes -= len(data)
+            self._owner.took(self._stream, data)
+        else:
             self.close()
-            return
-        self._overdraft_bytes -= len(data)
-        self._owner.took(self._stream, data)

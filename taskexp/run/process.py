@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -58,39 +58,35 @@ class Child:
         spawner: starts it.
         environ: the whole environment it gets; the marker of this run is added.
         ward: its place with the watchdog, which knows the marker.
-        stdin: descriptor it reads from.
-        stdout: descriptor it writes to.
-        stderr: descriptor it writes its errors to.
+        streams: the descriptors of its stdin, stdout and stderr.
         table: where its descendants are looked up.
 
     Raises:
         StartError: the system could not start it.
     """
 
+    reaped: Reaped | None = None
+    _until_ticks: int | None = None
+
     def __init__(
         self,
         command: Command,
         spawner: Spawner,
-        environ: Mapping[bytes, bytes],
-        *,
+        environ: dict[bytes, bytes],
         ward: Ward,
-        stdin: int,
-        stdout: int,
-        stderr: int,
+        streams: tuple[int, int, int],
         table: ProcessTable,
     ) -> None:
         self._table = table
         self._ward = ward
         # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
         outer, own = environ.get(_MARKER), ward.marker.encode()
-        env = {**environ, _MARKER: outer + b":" + own if outer else own}
+        environ[_MARKER] = outer + b":" + own if outer else own
         self.since_ticks = ticks_now()
         """When it was started at the earliest, in clock ticks since boot."""
-        self._until_ticks: int | None = None
-        self._spawned = spawner.spawn(command, env, stdin, stdout, stderr)
+        self._spawned = spawner.spawn(command, environ, streams)
         self._drivers_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.pid = self._spawned.pid
-        self.reaped: Reaped | None = None
 
     def watch_exit(self, watch: Watch, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` on the event loop once the child has exited; it is not reaped by that.
@@ -232,7 +228,7 @@ def _own_peak(enough: int) -> int:
 
 
 @contextmanager
-def pinned(cpus: frozenset[int] | None) -> Generator[None]:
+def pinned(cpus: frozenset[int]) -> Generator[None]:
     """Pin what this thread starts meanwhile to some CPUs; a child takes over the affinity of the thread.
 
     Not `taskset` in front, which would be one more program, and no preexec_fn (see `_spawn`).
@@ -240,9 +236,6 @@ def pinned(cpus: frozenset[int] | None) -> Generator[None]:
     Raises:
         StartError: there are no such CPUs, or this system cannot pin.
     """
-    if cpus is None:
-        yield
-        return
     try:
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, cpus)

@@ -63,22 +63,22 @@ class Spawner:
         self.usual_seconds = 0.0
         """How long a start takes lately: the system lets the driver go on when the program has begun."""
 
-    def spawn(self, command: Command, env: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> Spawned:
-        """Start a command with a whole environment.
+    def spawn(self, command: Command, env: Mapping[bytes, bytes], streams: tuple[int, int, int]) -> Spawned:
+        """Start a command with a whole environment, and with three descriptors: stdin, stdout and stderr.
 
         Raises:
             StartError: the system could not start it.
         """
-        if self._posix_spawn is not None and min(stdin, stdout, stderr) > 2:
+        if self._posix_spawn is not None and min(streams) > 2:
             try:
                 began = time.monotonic()
-                pid = self._by_posix_spawn(self._posix_spawn, command, env, (stdin, stdout, stderr))
+                pid = self._by_posix_spawn(self._posix_spawn, command, env, streams)
                 self.usual_seconds += (time.monotonic() - began - self.usual_seconds) / 8
             except OSError:
                 pass  # Popen meets the same and says it; or it can do it
             else:
                 return Spawned(pid, idle_faults=2)  # it has a stack: one fault, seen in 690 of 690 that were struck
-        return _by_popen(command, env, stdin, stdout, stderr)
+        return _by_popen(command, env, streams)
 
     def _by_posix_spawn(
         self, posix_spawn: PosixSpawn, command: Command, env: Mapping[bytes, bytes], streams: tuple[int, int, int]
@@ -150,8 +150,9 @@ def start_error(error: OSError, told: str) -> StartError:
     return BusyError(told) if error.errno == errno.ETXTBSY else StartError(told)
 
 
-def _by_popen(command: Command, env: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> Spawned:
+def _by_popen(command: Command, env: Mapping[bytes, bytes], streams: tuple[int, int, int]) -> Spawned:
     """Start a command by Popen. No preexec_fn, which would turn vfork into a fork of the whole driver."""
+    stdin, stdout, stderr = streams
     try:
         popen = subprocess.Popen(
             command.argv,

@@ -13,16 +13,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import partial
 from typing import TypeVar
 
 from taskexp.run.clock import Clock
 from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
-from taskexp.run.pipe import Pipe
+from taskexp.run.outflow import DRAIN_SILENCE_SECONDS, Outflow
 from taskexp.run.process import Child, pinned
 from taskexp.run.room import is_spare
 from taskexp.run.spawn import Spawner, driver_environ, start_error
-from taskexp.run.taps import StreamName
+from taskexp.run.strand import Executor
 from taskexp.run.watch import Watch
 from taskexp.run.watchdog import Ward
 from taskexp.words.outcome import Ending, Status
@@ -30,15 +31,6 @@ from taskexp.words.outcome import Ending, Status
 END_OF_PIPES_SECONDS = 0.05
 """How long the ends of the pipes are waited for before an exit is looked into. They come with it, or as soon as a run
 beside it that is being started has let go of its copies of the driver's descriptors."""
-
-DRAIN_SILENCE_SECONDS = 0.25
-"""How long a pipe that outlives the child may be silent before its holder counts as left behind."""
-
-DRAIN_CAP_SECONDS = 1.0
-"""How long such a pipe is read at the most, however much comes."""
-
-OVERDRAFT_BYTES = 1 << 20
-"""What is read after the exit although a stream is congested: more than a pipe can hold."""
 
 KILL_PATIENCE_SECONDS = 2.0
 """How long a killed tree has to be gone; a process in an uninterruptible sleep may stay longer."""
@@ -55,68 +47,125 @@ class Cause(Enum):
     STOPPED = "stopped"
 
 
+class Start:
+    """What it takes to start a run.
+
+    Args:
+        spawner: starts it.
+        table: where its descendants are looked up.
+        stdin: descriptor that it reads from.
+        closes_stdin: whether that is closed once it is started, or could not be.
+    """
+
+    __slots__ = ("closes_stdin", "spawner", "stdin", "table")
+
+    def __init__(self, spawner: Spawner, table: ProcessTable, stdin: int, *, closes_stdin: bool) -> None:
+        self.spawner = spawner
+        self.table = table
+        self.stdin = stdin
+        self.closes_stdin = closes_stdin
+
+
 class Supervision:
     """One run on this machine, from its start to the last of its processes."""
 
+    _child: Child | None = None
+    _exit_seen: asyncio.Event | None = None
+    _has_exited = False
+    _is_starting = False
+    """Whether another thread is starting the child."""
+    _start_over: asyncio.Event | None = None
+    _killed = False
+    _unwatch: Callable[[], None] | None = None
+
     def __init__(self, attempt: Attempt, output: Output, watch: Watch, clock: Clock, ward: Ward, host: str) -> None:
         self._attempt = attempt
-        self._output = output
         self._host = host
         self._watch = watch
         self._loop = watch.loop
         self._clock = clock
         self._ward = ward
+        self._outflow = Outflow(output, watch, clock, self._saw_end_of_pipes)
         self._cause: asyncio.Future[Cause] = self._loop.create_future()
-        self._exited = asyncio.Event()
         self._timers: list[asyncio.TimerHandle] = []
-        self._pipes: dict[StreamName, Pipe] = {}
-        self._start_time = datetime.now().astimezone()
-        self._started = self._ended = self._last_output = clock.now()
         self._ends: list[int] = []
         """Both ends of both pipes, while the child is being started: two for its stdout, two for its stderr."""
-        self._child: Child | None = None
         self._spawning = threading.Lock()
-        self._killed = False
-        self._unwatch: Callable[[], None] | None = None
-        self._read_all: asyncio.Future[None] | None = None
-        """Done once both pipes have come to their end, if anybody waits for that."""
 
     # ---- start
 
-    def spawn(self, spawner: Spawner, table: ProcessTable, stdin: int) -> None:
-        """Start the child unless the run has come to its end before; any thread, and it may take a while.
+    def start(self, start: Start) -> None:
+        """Start the child here and now, unless the run has come to its end before. Raises StartError."""
+        self._spawn(start)
+        self._begin()
 
-        Raises:
-            StartError: the system could not start it.
-        """
-        with self._spawning:
-            if self._cause.done() or self._killed:
-                return
-            self._start_time = datetime.now().astimezone()
-            self._started = self._clock.now()
+    def start_aside(self, start: Start, executor: Executor) -> None:
+        """Start it in another thread, which may take a while: the loop goes on meanwhile. `supervise` raises errors."""
+        self._is_starting = True
+        executor.submit(partial(self._start_in_thread, start))
+
+    def _start_in_thread(self, start: Start) -> None:
+        failure: BaseException | None = None
+        try:
+            self._spawn(start)
+        except BaseException as error:
+            failure = error
+        try:
+            self._loop.call_soon_threadsafe(self._end_start, failure)
+        except RuntimeError:  # the loop has closed: nobody will see to the run
+            self.destroy()
+
+    def _end_start(self, failure: BaseException | None) -> None:
+        """Learn on the loop how a start in another thread ended."""
+        self._is_starting = False
+        if self._start_over is not None:
+            self._start_over.set()
+        if failure is None:
             try:
-                self._ends += os.pipe()
-                self._ends += os.pipe()
-                if is_spare(max(self._ends)):
-                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-                self._child = self._start_child(spawner, table, stdin)
+                self._begin()
+                return
             except BaseException as error:
-                self._close_ends()
-                if isinstance(error, OSError):
-                    told = f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}"
-                    raise start_error(error, told) from error
-                raise
+                failure = error
+        if not self._cause.done():
+            self._cause.set_exception(failure)
+
+    def _spawn(self, start: Start) -> None:
+        """Make the pipes and the child; any thread. Raises StartError."""
+        try:
+            with self._spawning:
+                if self._cause.done() or self._killed:
+                    return
+                self._start_time = datetime.now().astimezone()
+                self._started = self._ended = self._clock.now()
+                try:
+                    self._ends += os.pipe()
+                    self._ends += os.pipe()
+                    if is_spare(max(self._ends)):
+                        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+                    self._child = self._start_child(start)
+                except BaseException as error:
+                    self._close_ends()
+                    if isinstance(error, OSError):
+                        told = f"could not start {self._attempt.command.argv[0]!r}: {error.strerror}"
+                        raise start_error(error, told) from error
+                    raise
+        finally:
+            if start.closes_stdin:
+                os.close(start.stdin)
         if self._killed:  # while it was being started
             self.kill()
 
-    def _start_child(self, spawner: Spawner, table: ProcessTable, stdin: int) -> Child:
+    def _start_child(self, start: Start) -> Child:
         command, environ = self._attempt.command, driver_environ()
         for overlay in (command.env, self._attempt.environ):
-            environ.update((os.fsencode(name), os.fsencode(value)) for name, value in overlay.items())
+            for name, value in overlay.items():
+                environ[os.fsencode(name)] = os.fsencode(value)
+        streams = start.stdin, self._ends[1], self._ends[3]
+        make = partial(Child, command, start.spawner, environ, self._ward, streams, start.table)
+        if self._attempt.cpus is None:
+            return make()
         with pinned(self._attempt.cpus):
-            ends = self._ends
-            ward = self._ward
-            return Child(command, spawner, environ, ward=ward, stdin=stdin, stdout=ends[1], stderr=ends[3], table=table)
+            return make()
 
     def _close_ends(self) -> None:
         while self._ends:
@@ -124,17 +173,15 @@ class Supervision:
 
     # ---- the run
 
-    async def supervise(self) -> Ending | None:
-        """See the run to its end; None if it came to its end before it was started, or was destroyed."""
+    def _begin(self) -> None:
+        """Watch the child, once it is started; loop."""
         child = self._child
-        if child is None or not self._ends:
-            return None
+        if child is None or not self._ends:  # stopped before it was started, or destroyed
+            self.end(Cause.STOPPED)
+            return
         stdout, stdout_of_child, stderr, stderr_of_child = self._ends
         self._ends = [stdout_of_child, stderr_of_child]
-        self._pipes = {
-            "stdout": Pipe("stdout", stdout, self._watch, self),
-            "stderr": Pipe("stderr", stderr, self._watch, self),
-        }
+        self._outflow.open(stdout, stderr)
         self._close_ends()
         self._ward.started(child.pid, child.since_ticks)
         if self._clock.is_held:
@@ -143,31 +190,28 @@ class Supervision:
             self._attempt.on_start(child.pid)
         self._unwatch = child.watch_exit(self._watch, self._saw_exit)
         self._arm()
-        for pipe in self._pipes.values():
-            pipe.open()
+
+    async def supervise(self) -> Ending | None:
+        """See the run to its end; None if it came to its end before it was started, or was destroyed.
+
+        Raises:
+            StartError: the system could not start it.
+        """
         try:
             cause = await self._cause
         except asyncio.CancelledError:
-            cause = Cause.STOPPED
-        if cause is Cause.EXITED and not self._has_read_all:
-            await self._meet_end_of_pipes()
+            cause = Cause.EXITED if self._has_exited else Cause.STOPPED
+        if self._is_starting:
+            self._start_over = asyncio.Event()
+            await finish(self._start_over.wait())
+        child = self._child
+        if child is None or child.reaped is not None:
+            return None
         # Nearly every run has closed its pipes and leaves nobody behind: its end needs no task of its own.
-        if cause is Cause.EXITED and self._has_read_all and not self._leaves_any_behind(child):
+        if cause is Cause.EXITED and self._outflow.is_over and not self._leaves_any_behind(child):
             self._disarm()
             return self._ending(child, cause, leaked=False, unkillable=False)
         return await finish(self._conclude(child, cause))
-
-    async def _meet_end_of_pipes(self) -> None:
-        """Wait a moment for the end of both pipes; a cancellation ends that, too."""
-        self._read_all = self._loop.create_future()
-        timer = self._loop.call_later(END_OF_PIPES_SECONDS, self._read_all.cancel)
-        with suppress(asyncio.CancelledError):
-            await self._read_all
-        timer.cancel()
-
-    @property
-    def _has_read_all(self) -> bool:
-        return all(pipe.closed for pipe in self._pipes.values())
 
     def _leaves_any_behind(self, child: Child) -> bool:
         child.reap()
@@ -181,34 +225,25 @@ class Supervision:
             cause = Cause.EXITED
         self._cause.set_result(cause)
 
-    def took(self, stream: StreamName, chunk: bytes) -> None:
-        """Pass on a chunk that a pipe has read, and pause the pipes if the output cannot follow."""
-        self._last_output = self._clock.now()
-        if not self._output.feed(stream, chunk):
-            for pipe in self._pipes.values():
-                pipe.pause()
-            self._output.when_drained(self._resume_soon)
-
-    def _resume_soon(self) -> None:
-        with suppress(RuntimeError):  # the loop has closed: there is nothing to resume
-            self._loop.call_soon_threadsafe(self._resume)
-
-    def _resume(self) -> None:
-        self._last_output = self._clock.now()
-        for pipe in self._pipes.values():
-            pipe.resume()
-
     def _saw_exit(self) -> None:
         self._ended = self._clock.now()
-        self._exited.set()
-        self.end(Cause.EXITED)
+        self._has_exited = True
+        if self._exit_seen is not None:
+            self._exit_seen.set()
+        if self._outflow.is_over:
+            self.end(Cause.EXITED)
+        else:
+            self._timers.append(self._loop.call_later(END_OF_PIPES_SECONDS, self.end, Cause.EXITED))
+
+    def _saw_end_of_pipes(self) -> None:
+        if self._has_exited:
+            self.end(Cause.EXITED)
 
     def _arm(self) -> None:
         limits = self._attempt.limits
         if limits.timeout is not None:
             self._timers.append(self._loop.call_later(limits.timeout, self._check_time, self._started + limits.timeout))
         if limits.idle_timeout is not None:
-            self._last_output = self._clock.now()
             self._timers.append(self._loop.call_later(limits.idle_timeout, self._check_silence, limits.idle_timeout))
 
     def _disarm(self) -> None:
@@ -222,19 +257,19 @@ class Supervision:
             self.end(Cause.TIMED_OUT)
         else:
             self._timers.append(self._loop.call_later(left, self._check_time, deadline))
-            del self._timers[:-2]
+            del self._timers[:-3]
 
     def _check_silence(self, idle_timeout: float) -> None:
         """End a silent run; one that we have paused ourselves is not silent."""
         now = self._clock.now()
-        if any(pipe.paused for pipe in self._pipes.values()):
-            self._last_output = now
-        due = self._last_output + idle_timeout
+        if self._outflow.paused:
+            self._outflow.last_output = now
+        due = self._outflow.last_output + idle_timeout
         if due <= now:
             self.end(Cause.WENT_SILENT)
         else:
             self._timers.append(self._loop.call_later(due - now, self._check_silence, idle_timeout))
-            del self._timers[:-2]
+            del self._timers[:-3]
 
     # ---- the end
 
@@ -244,8 +279,7 @@ class Supervision:
         leaked = False
         if not unkillable:
             leaked = await self._drain_and_reap(child) and cause is Cause.EXITED
-        for pipe in self._pipes.values():
-            pipe.close()
+        self._outflow.close()
         return self._ending(child, cause, leaked=leaked, unkillable=unkillable)
 
     async def _stop_tree(self, child: Child) -> bool:
@@ -265,10 +299,12 @@ class Supervision:
     async def _gone(self, child: Child, seconds: float) -> bool:
         """Wait until the child and all its descendants are gone."""
         deadline = self._clock.now() + seconds
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._exited.wait(), seconds)
+        if not self._has_exited:
+            self._exit_seen = asyncio.Event()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._exit_seen.wait(), seconds)
         pause = 0.005
-        while child.members() or not self._exited.is_set():
+        while child.members() or not self._has_exited:
             left = deadline - self._clock.now()
             if left <= 0:
                 return False
@@ -278,9 +314,7 @@ class Supervision:
 
     async def _drain_and_reap(self, child: Child) -> bool:
         """Read what is left in the pipes, reap, and stop what was left behind; returns whether there was any."""
-        for pipe in self._pipes.values():
-            pipe.overdraw(OVERDRAFT_BYTES)
-        silent = not await self._drained()
+        silent = not await self._outflow.drained()
         child.reap()
         if not silent and not child.left_group_behind():
             return False
@@ -292,27 +326,8 @@ class Supervision:
             if not child.members():
                 break
             await asyncio.sleep(0.02)
-        for pipe in self._pipes.values():
-            pipe.overdraw(OVERDRAFT_BYTES)
-        await self._drained()
+        await self._outflow.drained()
         return True
-
-    async def _drained(self) -> bool:
-        """Wait for the end of both pipes, while data comes, within the cap."""
-        cap = self._clock.now() + DRAIN_CAP_SECONDS
-        quiet_since = self._clock.now()
-        while not self._has_read_all:
-            left = min(max(quiet_since, self._last_output) + DRAIN_SILENCE_SECONDS, cap) - self._clock.now()
-            if left <= 0:
-                return False
-            self._read_all = self._loop.create_future()
-            await asyncio.wait([self._read_all], timeout=left)
-        return True
-
-    def closed(self) -> None:
-        """Learn that a pipe has come to its end."""
-        if self._read_all is not None and not self._read_all.done() and self._has_read_all:
-            self._read_all.set_result(None)
 
     async def _group_ended(self, child: Child) -> bool:
         """Give helpers of the program (a resource tracker, a pipe's last reader) a moment to end by themselves."""
@@ -343,8 +358,7 @@ class Supervision:
                 self._unwatch()
         if self._child is not None and self._child.reaped is None:
             self._child.destroy()
-        for pipe in self._pipes.values():
-            pipe.close()
+        self._outflow.close()
         self._close_ends()
         self._ward.over()
 
@@ -364,7 +378,7 @@ class Supervision:
 
     def _ending(self, child: Child, cause: Cause, *, leaked: bool, unkillable: bool) -> Ending:
         reaped = child.reap() if child.has_exited() else None
-        if not self._exited.is_set():
+        if not self._has_exited:
             self._ended = self._clock.now()
         returncode = reaped.returncode if reaped else None
         status, error = self._verdict(cause, returncode)

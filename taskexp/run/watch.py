@@ -8,6 +8,7 @@ the loop watches each.
 import asyncio
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 Callback: TypeAlias = Callable[[], object]
@@ -16,10 +17,7 @@ HAS_EPOLL = hasattr(select, "epoll")
 
 
 class Watch:
-    """Descriptors that one event loop watches; everything here belongs to its thread, while it runs.
-
-    The epoll is there only while there is something to watch, so that nobody has to close it.
-    """
+    """Descriptors that one event loop watches. All but `close` belongs to its thread, while it runs."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -44,7 +42,14 @@ class Watch:
             return
         del self._callbacks[descriptor]
         self._epoll.unregister(descriptor)
-        if not self._callbacks:
+
+    def close(self) -> None:
+        """Give the epoll back unless something is watched; any thread. With a loop that is closed it went away."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._close)
+
+    def _close(self) -> None:
+        if self._epoll is not None and not self._callbacks:
             self.loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
             self._epoll = None

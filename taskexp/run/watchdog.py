@@ -191,7 +191,7 @@ class Watchdog:
         argv = (sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT, str(os.getpid()), self.mark())
         null = os.open(os.devnull, os.O_RDWR)
         try:
-            self._pid = self._spawner.spawn(Command(argv), driver_environ(), self._ends[0], null, null).pid
+            self._pid = self._spawner.spawn(Command(argv), driver_environ(), (self._ends[0], null, null)).pid
         finally:
             os.close(null)
 
