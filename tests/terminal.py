@@ -32,7 +32,8 @@ class Terminal:
     def __init__(self, script: Path, *arguments: str, columns: int = 100, rows: int = 40) -> None:
         self._master, slave = os.openpty()
         ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        command = [sys.executable, "-c", _TAKE_TERMINAL, os.ttyname(slave), sys.executable, str(script), *arguments]
+        take_terminal = [sys.executable, "-I", "-S", "-c", _TAKE_TERMINAL, os.ttyname(slave)]
+        command = [*take_terminal, sys.executable, str(script), *arguments]
         environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(rows)}
         self.process = subprocess.Popen(command, start_new_session=True, env=environ, cwd=script.parent)
         self._slave = slave

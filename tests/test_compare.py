@@ -39,11 +39,11 @@ def test_quantiles_are_those_of_the_tables(probability: float, degrees: float, v
 
 
 def test_the_distribution_is_scipys():
-    stats = pytest.importorskip("scipy.stats")
+    special = pytest.importorskip("scipy.special")  # what scipy.stats.t calls, and imports in half the time
     for degrees in (0.7, 1, 1.5, 4.2, 33, 1e4):
         for value in (-8.0, -1.0, 0.0, 0.3, 2.0, 40.0):
-            assert t_probability(value, degrees) == pytest.approx(stats.t.cdf(value, degrees), rel=1e-9, abs=1e-14)
-        assert t_quantile(0.975, degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=1e-7)
+            assert t_probability(value, degrees) == pytest.approx(special.stdtr(degrees, value), rel=1e-9, abs=1e-14)
+        assert t_quantile(0.975, degrees) == pytest.approx(special.stdtrit(degrees, 0.975), rel=1e-7)
 
 
 # ---- ratios

@@ -15,7 +15,7 @@ SCRIPT = """
 import json, sys
 from taskexp import JournalError, Task
 folder, bytes_each, way = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-task = Task(["sh", "-c", 'echo $1 >> ran; head -c $2 /dev/zero | tr "\\\\0" x', "sh"]).arg(None, range(200))
+task = Task(["sh", "-c", 'echo $1 >> ran; head -c $2 /dev/zero | tr "\\\\0" x', "sh"]).arg(None, range(40))
 task.fixed(None, bytes_each)
 told = {"results": []}
 try:
@@ -65,15 +65,15 @@ def test_on_a_full_disk_the_sweep_ends_with_an_error_and_goes_on_when_there_is_r
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     recorded = {row.params["arg1"] for row in open_results(folder) if row.status == "succeeded" and row.params}
     first = (tmp_path / "ran").read_text().split()
-    assert 0 < len(first) < 200
+    assert 0 < len(first) < 40
     (tmp_path / "ran").unlink()
     done = run_script(SCRIPT, tmp_path, str(folder), str(bytes_each), way)
     assert "error" not in json.loads(done.stdout), done.stderr
     second = (tmp_path / "ran").read_text().split()
-    assert set(first) | set(second) == {str(number) for number in range(200)}
+    assert set(first) | set(second) == {str(number) for number in range(40)}
     assert {str(point) for point in recorded}.isdisjoint(second)
-    assert len(first) + len(second) - 200 <= 4  # those that ran when the disk was full
-    assert sum(row.status == "succeeded" for row in open_results(folder)) == 200 + (not bytes_each)
+    assert len(first) + len(second) - 40 <= 4  # those that ran when the disk was full
+    assert sum(row.status == "succeeded" for row in open_results(folder)) == 40 + (not bytes_each)
 
 
 def test_a_limit_of_the_file_size_is_told_as_what_it_is(tmp_path: Path):
@@ -82,8 +82,8 @@ def test_a_limit_of_the_file_size_is_told_as_what_it_is(tmp_path: Path):
     done = run_script(script, tmp_path, str(folder), "0", "one at a time")
     told = json.loads(done.stdout)
     assert str(folder) in told["error"], done.stderr
-    assert 0 < len(told["results"]) < 200
+    assert 0 < len(told["results"]) < 40
     assert told["results"][:-2] == ["succeeded"] * (len(told["results"]) - 2)
     done = run_script(SCRIPT, tmp_path, str(folder), "0", "run")
     assert "error" not in json.loads(done.stdout), done.stderr
-    assert sum(row.status == "succeeded" for row in open_results(folder)) == 200
+    assert sum(row.status == "succeeded" for row in open_results(folder)) == 40

@@ -1,10 +1,10 @@
 """The plain loop, one run at a time: the user's own document, and every way out of the loop."""
 
+import ast
 import dataclasses
 import inspect
 import io
 import itertools
-import json
 import os
 import re
 import shlex
@@ -92,12 +92,12 @@ def command_of(prompts: int, input_len: int, output_len: int, mytool: bool) -> s
 
 def parsed(prompts: int, input_len: int, output_len: int, mytool: bool) -> dict[str, object]:
     return {
-        "backend": "vllm",
-        "model": "Llama-2-7b-chat-hf",
-        "num_prompts": prompts,
-        "input_len": input_len,
-        "output_len": output_len,
-        "enable_mytool": mytool,
+        "--backend": "vllm",
+        "--model": "Llama-2-7b-chat-hf",
+        "--num-prompts": prompts,
+        "--input-len": input_len,
+        "--output-len": output_len,
+        "--enable-mytool": mytool,
     }
 
 
@@ -120,7 +120,7 @@ def test_the_quick_start_runs_36_combinations_with_each_flag_as_documented(
     (log,) = (workplace / "build" / "test_vllm" / "throughtput_test").glob("*.log")
     lines = log.read_text().splitlines()
     assert [line for line in lines if line.startswith("python ")] == [command_of(*point) for point in GRID]
-    assert [json.loads(line) for line in lines if line.startswith("{")] == [parsed(*point) for point in GRID]
+    assert [ast.literal_eval(line) for line in lines if line.startswith("{")] == [parsed(*point) for point in GRID]
     assert lines.count("Throughput: 12.34 requests/s") == 36
     screen = capsys.readouterr()
     assert screen.out == ""

@@ -639,7 +639,7 @@ from taskexp.run.watchdog import Watchdog
 null = os.open(os.devnull, os.O_RDWR)
 for trial in range(20):
     ward = Watchdog(Spawner()).take_on()
-    child = Child(Command(("true",)), Spawner(), driver_environ(), ward, (null, null, null), ProcessTable())
+    child = Child(Command(("true",)), Spawner(), driver_environ(), {}, ward, (null, null, null), ProcessTable())
     while not child.has_exited():
         time.sleep(0.001)
     child.reap()

@@ -93,7 +93,8 @@ def shared(browser, report) -> Iterator[Any]:
 @pytest.fixture
 def page(shared) -> Any:
     """The report as it was opened, but for the axes of its plots."""
-    shared.get_by_role("button", name="Show all").click()
+    # Not by the mouse: where the last test has scrolled to, something may lie over it, and is waited for.
+    shared.get_by_role("button", name="Show all").dispatch_event("click")
     return shared
 
 
@@ -236,6 +237,7 @@ def test_a_plot_has_its_numbers_as_a_table(page):
     drawn(page, "heat")
     plot = page.locator("section.plot:has(#plot-heat)")
     plot.get_by_text("The numbers as a table").click()
+    plot.locator("tbody tr").nth(3).wait_for()  # they are written when the table opens, behind the click
     rows = plot.locator("tbody tr").all_inner_texts()
     assert len(rows) == 4
     assert rows[0].split("\t")[2:] == ["10", "50"]

@@ -516,7 +516,7 @@ print(exe.result.status, counter.count, Counter.heard, (peak_kib() - before) // 
 @pytest.mark.fault("S02", "S16")
 @pytest.mark.parametrize("name", ["floods", "huge_line"])
 def test_memory_is_flat_under_a_flood(program, marker, tmp_path, name):
-    size = 300 * MIB
+    size = 128 * MIB
     done = run_script(FLOOD, tmp_path, *program(name), marker, str(size))
     assert done.returncode == 0, done.stderr
     status, written, heard, growth_mib = done.stdout.split()

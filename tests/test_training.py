@@ -9,7 +9,11 @@ ALPHAS = [1e-4, 1.0]
 
 
 def training(program: Callable[[str], list[str]], *alphas: float) -> Task:
-    task = Task(program("train_digits")).arg("--alpha", list(alphas)).repeat(2, "--seed")
+    task = (
+        Task(program("train_digits"), env={"OPENBLAS_NUM_THREADS": "1"})
+        .arg("--alpha", list(alphas))
+        .repeat(2, "--seed")
+    )
     task.metric("accuracy", r"final accuracy: ([\d.]+)").metric("first", r"accuracy=([\d.]+)", take="first")
     return task
 

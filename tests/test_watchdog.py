@@ -354,7 +354,7 @@ def test_a_watchdog_that_takes_nothing_holds_up_no_run_and_is_told_later(keeper)
         os.kill(own, signal.SIGSTOP)
         for ward in wards:
             ward.started(run.pid, 0)
-            ward.reaped()
+            ward.over()
             ward.over()
         assert 0 < len(keeper._unsent) < watchdog.MOST_UNSENT
         os.kill(own, signal.SIGCONT)
@@ -374,7 +374,7 @@ def test_a_watchdog_that_never_takes_anything_again_is_replaced(keeper, monkeypa
     for _ in range(20_000):
         ward = keeper.take_on()
         ward.started(os.getpid(), 0)
-        ward.reaped()
+        ward.over()
         if watchdogs_differ := keeper._pid != own:
             break
     assert watchdogs_differ

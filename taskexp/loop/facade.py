@@ -198,7 +198,7 @@ class Facade:
         if sweep.load:
             sweep.post(sweep.stop)
             sweep.turnstile.wait(lambda: sweep.load == 0)
-        sweep.stopping = True
+        sweep.refusal.stopping = True
         self._give_back()
 
     def drop(self) -> None:
@@ -286,8 +286,8 @@ class Facade:
         self._raise_breakdown()
 
     def _raise_breakdown(self) -> None:
-        if self.sweep.breakdown is not None:
-            raise self.sweep.breakdown
+        if (breakdown := self.sweep.refusal.breakdown) is not None:
+            raise breakdown
 
     def _leave_if_interrupted(self) -> None:
         if self.sweep.interrupted:

@@ -94,8 +94,8 @@ class Loop(ABC):
         finally:
             lease.give_back()
         self._sweep.end_iteration()
-        if self._sweep.breakdown is not None:
-            raise self._sweep.breakdown
+        if (breakdown := self._sweep.refusal.breakdown) is not None:
+            raise breakdown
 
     async def __aenter__(self) -> Self:
         return self
@@ -208,7 +208,7 @@ class CompletedRuns(Loop):
         sweep = self._sweep
         self._begin_feeding()
         sweep.turnstile.wait(lambda: sweep.stopping or (sweep.exhausted and (not sweep.load or sweep.holds_alone)))
-        return not sweep.stopping and sweep.breakdown is None and sweep.load > 0
+        return not sweep.stopping and sweep.refusal.breakdown is None and sweep.load > 0
 
     def _begin_feeding(self) -> None:
         if not self._sweep.finished and not self._feeding:

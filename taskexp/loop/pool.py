@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
+from taskexp.loop.refusal import Refusal
 from taskexp.loop.run import Run
 from taskexp.loop.slots import Slots
 
@@ -23,11 +24,6 @@ MOST_VACATED = 1000
 
 class Owner(Protocol):
     """What the pool asks of the sweep that it belongs to."""
-
-    @property
-    def refusal(self) -> str | None:
-        """Why nothing starts any more; None as long as runs start."""
-        ...
 
     @property
     def on_hold(self) -> bool:
@@ -65,16 +61,18 @@ class Pool:
     Args:
         slots: how many run at once.
         owner: the sweep.
+        refusal: tells why nothing starts any more.
         rests_alone: whether nothing else starts while a run rests: where output is written as it comes, an attempt
             of another run must not stand between two of one.
     """
 
-    def __init__(self, slots: Slots, owner: Owner, *, rests_alone: bool) -> None:
+    def __init__(self, slots: Slots, owner: Owner, refusal: Refusal, *, rests_alone: bool) -> None:
         self._rests_alone = rests_alone
         self.load = 0
         """The number of runs that were asked for and are not over."""
         self._slots = slots
         self._owner = owner
+        self._refusal = refusal
         self._lock = threading.Lock()
         self._held: dict[Run, int] = {}
         self._vacated = 0
@@ -98,7 +96,7 @@ class Pool:
 
     def launch(self, run: Run) -> None:
         """Start a run as soon as there is a slot."""
-        if (why := self._owner.refusal) is not None:
+        if (why := self._refusal.why) is not None:
             self._drop(run, why)
             self._owner.released()
         else:
@@ -107,7 +105,7 @@ class Pool:
 
     def fill(self) -> None:
         """Give the slots that are free to the runs that wait."""
-        while self._waiting and self._slots.free and not self._owner.on_hold and self._owner.refusal is None:
+        while self._waiting and self._slots.free and not self._owner.on_hold and self._refusal.why is None:
             run, slot = self._waiting.popleft(), self._slots.take()
             self._held[run] = slot
             self._begin(run, self._owner.attempt(run, slot))
@@ -144,7 +142,7 @@ class Pool:
             self._owner.break_off(run)
 
     def _begin(self, run: Run, work: Work, *, in_slot: bool = True) -> None:
-        self._tasks[run] = task = asyncio.ensure_future(work)
+        self._tasks[run] = task = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(partial(self._end, run, in_slot))
 
     def _end(self, run: Run, in_slot: bool, task: "asyncio.Task[float | None]") -> None:
@@ -162,7 +160,7 @@ class Pool:
                 self._leave(run)
         else:
             self._resting[run] = task.get_loop().call_later(pause, self._wake, run)
-            if run.unwanted or self._owner.refusal is not None:
+            if run.unwanted or self._refusal.why is not None:
                 self._cut_rest(run)
         self.fill()
         self._owner.released()

@@ -8,6 +8,7 @@ from pathlib import Path
 from taskexp.loop.options import ExecuteOptions
 from taskexp.plan.command import quote
 from taskexp.plan.point import Point
+from taskexp.plan.values import Value
 from taskexp.run.board import RunRow
 from taskexp.run.engine import Attempt
 from taskexp.run.output import RunOutput
@@ -25,49 +26,50 @@ class Run:
         transcript: what is said about it.
     """
 
+    options: ExecuteOptions | None = None
+    lane: Lane | None = None
+    """Where the user's functions are called for it; None is the sweep's own thread."""
+    attempt: Attempt | None = None
+    """What the engine runs, or ran last, for it."""
+    tries = 0
+    """How many attempts it has had in this sweep."""
+    attempt_number = 0
+    """The number of its last attempt, over all sweeps that its journal knows."""
+    slot: int | None = None
+    """The slot of its last attempt."""
+    output: RunOutput | None = None
+    """Where the output of its attempts goes, once the first has begun."""
+    row: RunRow | None = None
+    """The row that shows its attempt while that goes on, where runs are shown."""
+    log_path: Path | None = None
+    """Where the output of its last attempt is recorded; None without a journal."""
+    latest: RunResult | None = None
+    """How its last attempt ended."""
+    losses = 0
+    """How many of its attempts in this sweep were lost with the machine or the worker they ran on."""
+    was_displaced = False
+    """Whether the last one was."""
+    result: RunResult | None = None
+    """How it ended, once it is not tried again."""
+    served_by: int | None = None
+    """The thread that waits for it and calls the user's functions meanwhile."""
+    unwanted = False
+    """Whether it is to be stopped, or not started at all."""
+    passed = False
+    """Whether the loop's body is done with it."""
+    left = False
+    """Whether the pool has let go of it: it is over, and all that came of it is written."""
+    counted = False
+    """Whether the bar has counted it."""
+    _claimed_at: float | None = None
+
     def __init__(self, point: Point, transcript: Transcript) -> None:
         self.point = point
         self.transcript = transcript
-        self.options: ExecuteOptions | None = None
-        self.lane: Lane | None = None
-        """Where the user's functions are called for it; None is the sweep's own thread."""
-        self.attempt: Attempt | None = None
-        """What the engine runs, or ran last, for it."""
-        self.tries = 0
-        """How many attempts it has had in this sweep."""
-        self.attempt_number = 0
-        """The number of its last attempt, over all sweeps that its journal knows."""
-        self.slot: int | None = None
-        """The slot of its last attempt."""
-        self.output: RunOutput | None = None
-        """Where the output of its attempts goes, once the first has begun."""
-        self.row: RunRow | None = None
-        """The row that shows its attempt while that goes on, where runs are shown."""
-        self.log_path: Path | None = None
-        """Where the output of its last attempt is recorded; None without a journal."""
-        self.latest: RunResult | None = None
-        """How its last attempt ended."""
-        self.losses = 0
-        """How many of its attempts in this sweep were lost with the machine or the worker they ran on."""
-        self.was_displaced = False
-        """Whether the last one was."""
-        self.result: RunResult | None = None
-        """How it ended, once it is not tried again."""
-        self.served_by: int | None = None
-        """The thread that waits for it and calls the user's functions meanwhile."""
-        self.unwanted = False
-        """Whether it is to be stopped, or not started at all."""
-        self.passed = False
-        """Whether the loop's body is done with it."""
-        self.left = False
-        """Whether the pool has let go of it: it is over, and all that came of it is written."""
-        self.counted = False
-        """Whether the bar has counted it."""
         self.on_settled: list[Callable[[], object]] = []
         """Called on the event loop once the result is there."""
         self.on_over: list[Callable[[], object]] = []
         """Called on the event loop once all that it said is written, too."""
-        self._claimed_at: float | None = None
 
     @property
     def claimed(self) -> bool:
@@ -99,12 +101,18 @@ class Run:
     ) -> RunResult:
         """Make the result of an attempt from what the engine knows, what its slot gave it and what it printed."""
         point = self.point
+        if ending.place_lost:
+            self.losses += 1
         self.was_displaced = ending.place_lost
-        self.losses += ending.place_lost
+        params, argv = dict[str, Value](), list[str]()
         try:
-            params, argv = (point.params, point.argv) if point.is_rendered else (dict(point), [])
+            if point.is_rendered:
+                rendered, command = point.rendered()
+                params, argv = dict(rendered), list(command.argv)
+            else:
+                params = dict(point)
         except PointError:  # then the command was never made, and the ending says why
-            params, argv = dict(point), []
+            params = dict(point)
         self.latest = RunResult(
             status=ending.status,
             returncode=ending.returncode,
@@ -117,15 +125,15 @@ class Run:
             system_seconds=ending.system_seconds,
             params=params,
             argv=argv,
-            index=self.point.index,
-            attempt=max(self.attempt_number, 1),
+            index=point.index,
+            attempt=self.attempt_number or 1,
             leaked=ending.leaked,
             host=ending.host,
             metrics=metrics or {},
             max_rss_inherited=ending.max_rss_inherited,
             repeat=point.repeat,
             slot=self.slot,
-            devices={**(devices or {}), **ending.devices},
+            devices={**devices, **ending.devices} if devices else dict(ending.devices),
             worker=ending.worker,
         )
         return self.latest

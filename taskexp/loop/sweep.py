@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, TypeAlias
 
+from taskexp.loop.capacity import Capacity
 from taskexp.loop.course import Course
 from taskexp.loop.halt import Halt
 from taskexp.loop.narration import Narration
@@ -22,7 +23,8 @@ from taskexp.loop.options import ExecuteOptions, LoopOptions
 from taskexp.loop.performer import Performer
 from taskexp.loop.pool import Pool
 from taskexp.loop.recorder import Recorder
-from taskexp.loop.retry import MOST_LOSSES, pause_before
+from taskexp.loop.refusal import STOPPED_EARLY, Refusal
+from taskexp.loop.retrial import Retrial
 from taskexp.loop.run import Run
 from taskexp.loop.slots import Slots
 from taskexp.loop.tally import Tally
@@ -32,18 +34,15 @@ from taskexp.run.arrival import arrival_aside, arrival_of
 from taskexp.run.engine import Engine
 from taskexp.run.interrupt import Interrupt, Phase, interruption, redeliver
 from taskexp.run.orphans import say_strays
-from taskexp.run.room import descriptor_limit, fitting, needed
 from taskexp.run.search import Search
 from taskexp.run.strand import Strand, ThreadPool
 from taskexp.run.suspension import Suspension
 from taskexp.run.taps import Lane
-from taskexp.words.errors import EngineError, JournalError, RunFailed
+from taskexp.words.errors import JournalError, RunFailed
 from taskexp.words.outcome import Ending, RunResult, Status
 
 TICK_SECONDS = 0.5
 """How often the bar's clock moves on although no run has ended."""
-
-STOPPED_EARLY = "the loop was stopped before it could start"
 
 EXIT_PATIENCE_SECONDS = 10.0
 """How long the end of the program waits for a graceful stop before it kills."""
@@ -70,17 +69,18 @@ class Sweep:
         suspension = Suspension(self._suspend, self._go_on)
         self.interrupt = Interrupt(self.outlets, self.stop, engine.kill, suspension, self._look_again)
         self.failure: RunFailed | None = None
-        self.stopping = False
         self.finished = False
         self.loop: AbstractEventLoop | None = None
         self.tally = Tally(self.outlets, route, options.halt, engine.clock.now)
         self._engine = engine
         self._course = Course(route)
         self._slots = Slots(options.environs, 1)  # as many as there are is known once the engine is open
-        self._pool = Pool(self._slots, self, rests_alone=not options.is_parallel)
+        self._capacity = Capacity(options, engine)
         self._callback_thread = ThreadPool("callback", max_threads=1)
         self._search = Search(self.outlets.notify)
         self.recorder = Recorder(options, self._narration.spoolers, self._search, self._give_up_recording)
+        self.refusal = Refusal(self.recorder, engine, self.tally)
+        self._pool = Pool(self._slots, self, self.refusal, rests_alone=not options.is_parallel)
         lane = Lane(Strand(self._callback_thread))
         self._performer = Performer(
             engine,
@@ -90,6 +90,7 @@ class Sweep:
             notices=options.notices,
             on_shortage=self._tell_shortage,
         )
+        self._retrial = Retrial(options.retry, self._performer, self._search, self.refusal)
         self._is_short = False
         self._begun = False
         self._iterating = False
@@ -121,16 +122,16 @@ class Sweep:
 
     def _open_engine(self) -> None:
         self._engine.open(lambda: self.post(self._look_at_engine))
-        self._slots.width = fitting(self.options.width(self._engine))
+        self._slots.width = self._capacity.width
 
     def _look_at_engine(self) -> None:
         """Learn that the engine has more room, or less, or can run nothing any more; loop."""
         if self._engine.failure is not None:
             if not self.finished:
                 self.outlets.notify(f"taskexp: {self._engine.failure}")
-                self._pool.stop_waiting(self.refusal or "")
+                self._pool.stop_waiting(self.refusal.why or "")
         else:
-            self._slots.width = fitting(self.options.width(self._engine))
+            self._slots.width = self._capacity.width
         self._look_again()
 
     def begin(self, face: Face, *, lists_recorded: bool = False) -> None:
@@ -151,16 +152,8 @@ class Sweep:
         for warning in (*self._engine.warnings, *self.recorder.warnings):
             self.outlets.notify(f"taskexp: {warning}")
         self.tally.begin(shown=options.use_tqdm, shows_runs=options.show_runs)
-        width = self._slots.width
-        wanted = options.width(self._engine)
-        if options.max_workers is not None and wanted < options.max_workers:
-            slots = "there is 1 slot" if wanted == 1 else f"there are {wanted} slots"
-            self.outlets.notify(f"taskexp: max_workers={options.max_workers}, but {slots}: {wanted} at a time")
-        if width < wanted and options.max_workers is not None:
-            self.outlets.notify(
-                f"taskexp: warning: only {descriptor_limit()} files may be open: {width} runs at a time, "
-                f"not {wanted}; `ulimit -n {needed(wanted)}` allows for more"
-            )
+        for warning in self._capacity.warnings():
+            self.outlets.notify(f"taskexp: {warning}")
 
     def recorded_results(self) -> list[RunResult]:
         """Read the results of the recorded runs that were passed over; after the sweep. Raises JournalError."""
@@ -183,6 +176,11 @@ class Sweep:
         return self._engine.holds_alone
 
     @property
+    def stopping(self) -> bool:
+        """Whether everything is being stopped, or was."""
+        return self.refusal.stopping
+
+    @property
     def stopped(self) -> bool:
         """Whether the sweep was stopped and nothing runs any more."""
         return self.stopping and self.load == 0
@@ -190,13 +188,13 @@ class Sweep:
     @property
     def exhausted(self) -> bool:
         """Whether no further point will be handed out."""
-        return self._gives_up or self._course.exhausted
+        return self.refusal.gives_up or self._course.exhausted
 
     def may_yield(self) -> bool:
         """Tell whether a waiting face has something to do: a slot is free, or all is over."""
-        if self.stopping:
+        if self.refusal.stopping:
             return self.stopped
-        return self.exhausted or (self._pool.has_room and self.interrupt.calm)
+        return (self._pool.has_room and self.interrupt.calm) or self.exhausted
 
     def end_iteration(self) -> None:
         """Learn that no more points are asked for; the last run to end finishes the sweep. Async face."""
@@ -242,7 +240,7 @@ class Sweep:
         sought = self._course.seek()
         self.tally.drop(sought.dropped)
         self.tally.pass_over(sought.recorded)
-        return sought.settled or self._gives_up
+        return sought.settled or self.refusal.gives_up
 
     async def seek_aside(self) -> None:
         """Look for the next point in the thread that the user's functions are called in; loop."""
@@ -253,7 +251,7 @@ class Sweep:
 
     def take_next(self) -> Run | None:
         """Hand out the next point, or None after the last; caller."""
-        point = None if self._gives_up else self._course.take()
+        point = None if self.refusal.gives_up else self._course.take()
         return None if point is None else self._narration.begin_run(point)
 
     def pass_by(self, run: Run) -> None:
@@ -294,7 +292,7 @@ class Sweep:
         """Stop everything; loop. `stopped` tells when nothing runs any more."""
         if self.stopping:
             return
-        self.stopping = True
+        self.refusal.stopping = True
         self._pool.stop_waiting(STOPPED_EARLY)
         self._pool.stop_running()
         self.turnstile.notify()
@@ -342,32 +340,28 @@ class Sweep:
     # ---- what the pool asks for
 
     @property
-    def refusal(self) -> str | None:
-        """Why nothing starts any more; see `Owner`."""
-        if self.stopping:
-            return STOPPED_EARLY
-        if self.recorder.error is not None:
-            return "the journal could not be written before it could start"
-        if self._engine.failure is not None:
-            return "the engine was lost before it could start"
-        halted = self.tally.halted
-        return None if halted is None else f"{halted.reason} before it could start"
-
-    @property
     def on_hold(self) -> bool:
         """Whether the question of Ctrl-C stands; see `Owner`."""
         return not (self.interrupt.calm or self.finished)
 
     async def attempt(self, run: Run, slot: int) -> float | None:
         """Take a run through one attempt; see `Owner`."""
-        devices = self._slots.environ(slot)
-        with self.tally.showing(run, slot):
+        self.tally.show(run, slot)
+        try:
             result = await self._performer.perform(
-                run, slot, devices, lambda: self.stopping or run.unwanted, partial(self._pool.vacate, run)
+                run,
+                slot,
+                self._slots.environ(slot),
+                lambda: self.refusal.stopping or run.unwanted,
+                partial(self._pool.vacate, run),
             )
-        if (pause := await self._pause_after(run, result)) is not None:
-            self.tally.retry()
-            return pause
+        finally:
+            self.tally.hide(run)
+        if result.status is not Status.succeeded:
+            pause = await self._retrial.pause_after(run, result)
+            if pause is not None:
+                self.tally.retry()
+                return pause
         await self.conclude(run)
         return None
 
@@ -378,8 +372,10 @@ class Sweep:
         if run.latest.status is Status.timed_out and self.options.notices:
             self.outlets.notify(f"taskexp: index {run.point.index} timed out: {run.latest.error}")
         self._settle(run, run.latest)
-        if self._face == "sync" and run.transcript.waits_for_body:
-            await self.turnstile.arrive(lambda: run.passed or self.stopping)
+        if not run.passed:  # the body may wait for the result
+            self.turnstile.notify()
+            if self._face == "sync" and run.transcript.waits_for_body:
+                await self.turnstile.arrive(lambda: run.passed or self.stopping)
         await run.transcript.write(lambda: self.stopping or run.unwanted)
 
     def over(self, run: Run, task: "asyncio.Task[float | None]") -> None:
@@ -402,6 +398,7 @@ class Sweep:
         self._settle(run, run.conclude(Ending.unstarted(Status.interrupted, why)))
         for act in run.on_over:
             act()
+        self.turnstile.notify()
 
     def break_off(self, run: Run) -> None:
         """Stop a run that is going on; see `Owner`."""
@@ -418,42 +415,6 @@ class Sweep:
             atexit.unregister(self.end_at_exit)
 
     # ---- how runs end
-
-    async def _pause_after(self, run: Run, result: RunResult) -> float | None:
-        """Decide whether a run is tried again, and say so; returns the seconds until then."""
-        if not await self._is_to_be_tried_again(run, result):
-            return None
-        retry = self.options.retry
-        pause = pause_before(run.tries + 1)
-        more = MOST_LOSSES + 1 - run.losses if run.was_displaced else retry.retries + 1 - run.tries + run.losses
-        last = result.attempt + max(more, 1)
-        run.transcript.note(
-            f"taskexp: index {result.index}, attempt {result.attempt} {result.describe()}; "
-            f"attempt {result.attempt + 1} of at most {last} in {pause:.1f} s"
-        )
-        return pause
-
-    async def _is_to_be_tried_again(self, run: Run, result: RunResult) -> bool:
-        retry = self.options.retry
-        if self._may_not_go_on(run):
-            return False
-        if run.was_displaced:
-            return retry.repeats(run.losses)
-        if not retry.may_want(run.tries - run.losses, result):
-            return False
-        if retry.wants(result):
-            return True
-        found: list[object] = []
-
-        def search() -> None:
-            found.extend(self._search.find(retry.patterns, run.last_output(), by_line=False))
-
-        if retry.reads_output:
-            await self._performer.call(search, lambda: self._may_not_go_on(run), Lane(Strand(self._search.executor)))
-        return any(found) and not self._may_not_go_on(run)
-
-    def _may_not_go_on(self, run: Run) -> bool:
-        return self.refusal is not None or run.unwanted
 
     def _tell_shortage(self, why: str) -> None:
         """Say once that runs have to wait for the system."""
@@ -475,7 +436,6 @@ class Sweep:
             self._give_up(halt)
         for act in run.on_settled:
             act()
-        self.turnstile.notify()
 
     def _give_up(self, halt: Halt) -> None:
         """Have enough: nothing starts any more, and the loop comes to its end by itself."""
@@ -485,25 +445,12 @@ class Sweep:
         if halt.at_once:
             self._pool.stop_running()
 
-    @property
-    def _halted(self) -> bool:
-        return self.tally.halted is not None
-
-    @property
-    def _gives_up(self) -> bool:
-        return self._halted or self.breakdown is not None
-
-    @property
-    def breakdown(self) -> JournalError | EngineError | None:
-        """Why nothing more could be run, or recorded; the loop raises it."""
-        return self.recorder.error or self._engine.failure
-
     def _give_up_recording(self, error: JournalError) -> None:
         """Start nothing more, since what came of it could not be recorded; loop, or whoever closes the journal."""
         self.outlets.notify(f"taskexp: {error}")
         if not self.finished:
             self.outlets.notify("taskexp: nothing more starts, running runs end by themselves")
-            self._pool.stop_waiting(self.refusal or "")
+            self._pool.stop_waiting(self.refusal.why or "")
             self.turnstile.notify()
 
     def _look_again(self) -> None:

@@ -1,7 +1,6 @@
 """Tally: what a sweep counts; the bar while it goes on, the summary at its end, and when it is time to halt."""
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from taskexp.loop.halt import Halt
 from taskexp.loop.run import Run
@@ -38,18 +37,16 @@ class Tally:
         """Begin to show the counts, where a bar was asked for, and the runs that go on."""
         self.progress = self._make_progress(shown=shown, shows_runs=shows_runs)
 
-    @contextmanager
-    def showing(self, run: Run, slot: int) -> Generator[None, None, None]:
-        """Show an attempt of a run while it goes on, where runs are shown."""
-        if (board := self.progress.board) is None:
-            yield
-            return
-        run.row = row = board.open_row(slot, run.point.index, run.point.label)
-        try:
-            yield
-        finally:
+    def show(self, run: Run, slot: int) -> None:
+        """Show an attempt of a run, where runs are shown; `hide` follows."""
+        if (board := self.progress.board) is not None:
+            run.row = board.open_row(slot, run.point.index, run.point.label)
+
+    def hide(self, run: Run) -> None:
+        """Learn that the attempt is over."""
+        if (board := self.progress.board) is not None and run.row is not None:
+            board.close_row(run.row)
             run.row = None
-            board.close_row(row)
 
     def drop(self, number: int) -> None:
         """Count points that `where` did not let through."""

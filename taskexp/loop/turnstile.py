@@ -55,9 +55,10 @@ class Turnstile:
 
         Only those: to wake a thread that goes on waiting costs two changes of the thread and of the interpreter's lock.
         """
-        with self._condition:
-            if any(ready() for ready in self._waiting):
-                self._condition.notify_all()
+        if self._waiting:  # who comes after this look finds the condition as it is now
+            with self._condition:
+                if any(ready() for ready in self._waiting):
+                    self._condition.notify_all()
         for waiter, ready in self._waiters.items():
             if not waiter.done() and ready():
                 waiter.set_result(None)

@@ -38,6 +38,7 @@ class Grid:
         self.dimensions = spec.dimensions
         self.space = Space(tuple(dimension.size for dimension in self.dimensions))
         self.size = self.space.size
+        self.repeat_dimension = spec.repeat_dimension
         self.is_computed = callable(spec.cwd) or any(isinstance(part, Computed) for part in spec.parts)
         self.rendering = threading.RLock()
         self._alike = [grid for grid in before if grid.likeness == self.likeness]

@@ -59,7 +59,7 @@ class Point(Mapping[str, Value]):
     @property
     def repeat(self) -> int:
         """Which repeat of its values this is, from 0; 0 where nothing is repeated."""
-        dimension = self._grid.spec.repeat_dimension
+        dimension = self._grid.repeat_dimension
         return 0 if dimension is None else self._digits[dimension]
 
     @cached_property
@@ -84,12 +84,12 @@ class Point(Mapping[str, Value]):
         Raises:
             PointError: a function of the point raised, or gave what cannot stand on a command line.
         """
-        return dict(self._rendered()[0])
+        return dict(self.rendered()[0])
 
     @property
     def command(self) -> Command:
         """The command of this point. Raises PointError as `params` does."""
-        return self._rendered()[1]
+        return self.rendered()[1]
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -100,7 +100,7 @@ class Point(Mapping[str, Value]):
     def displayed_params(self) -> dict[str, Value]:
         """As `params`, or without the computed ones where these cannot be had; the values of secrets are hidden."""
         try:
-            params, command = self._rendered()
+            params, command = self.rendered()
         except PointError:
             params, command = self._values, Command(())
         secret = self._grid.secret_names
@@ -150,7 +150,7 @@ class Point(Mapping[str, Value]):
     def render(self) -> None:
         """Make the command now; a failure is kept for whoever asks for it."""
         with suppress(PointError):
-            self._rendered()
+            self.rendered()
 
     @property
     def argv(self) -> list[str]:
@@ -162,8 +162,11 @@ class Point(Mapping[str, Value]):
         """The variables added to the environment, as a fresh dict. Raises PointError as `params` does."""
         return dict(self.command.env)
 
-    def _rendered(self) -> tuple[dict[str, Value], Command]:
-        """Make the values and the command, once: a function of the point may give another value next time."""
+    def rendered(self) -> tuple[Mapping[str, Value], Command]:
+        """Return the values and the command, made once: a function may give another value next time.
+
+        Raises PointError as `params` does.
+        """
         rendering = self._rendering
         if rendering is None:  # else without the lock: a function of another point may hold it for long
             with self._grid.rendering:

@@ -30,7 +30,7 @@ class Visits:
         self._space = Space((drawn, *sizes[depth:]))
         self._tail_size = prod(sizes[depth:])
         self.size = self._space.size
-        repeat = grid.spec.repeat_dimension
+        repeat = grid.repeat_dimension
         self._round_axis = None if repeat is None else repeat - depth + 1
         self.rounds = 1 if repeat is None else sizes[repeat]
 

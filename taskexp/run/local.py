@@ -124,7 +124,7 @@ class LocalEngine:
     def _watching(self) -> Watch:
         """Return what watches the descriptors of runs: there is one per event loop."""
         if self._watch is None or self._watch.loop is not asyncio.get_running_loop():
-            self._watch = Watch()
+            self._watch = Watch(self.clock)
         return self._watch
 
     async def _start_and_supervise(self, supervision: Supervision, attempt: Attempt) -> Ending | None:

@@ -34,21 +34,23 @@ class RunOutput:
         text: taps that take lines.
     """
 
+    strands: Collection[Strand] = ()
+    """Where the taps of the attempt carry it."""
+    tail: Tail | None = None
+    """Keeps the last of the output, if anybody wants it."""
+    row: RunRow | None = None
+    """Shows the newest line of the attempt, where runs are shown."""
+    empty = True
+
     def __init__(self, raw: Sequence[RawTap] = (), text: Sequence[TextTap] = ()) -> None:
+        self._lasting = raw, text
+        self._lines: dict[StreamName, TextLines] = {}
         self._raw = raw
         self._text = text
-        self._lines: dict[StreamName, TextLines] = {}
-        self._lasting = (tuple(raw), tuple(text))
-        self.strands = _strands_of(raw, text)
-        self.tail: Tail | None = None
-        """Keeps the last of the output, if anybody wants it."""
-        self.row: RunRow | None = None
-        """Shows the newest line of the attempt, where runs are shown."""
-        self.empty = True
 
     def begin_attempt(self, raw: Sequence[RawTap], text: Sequence[TextTap]) -> None:
         """Learn that an attempt begins, and of the taps that take its output alone."""
-        self._raw, self._text = (*self._lasting[0], *raw), (*self._lasting[1], *text)
+        self._raw, self._text = [*self._lasting[0], *raw], [*self._lasting[1], *text]
         self.strands = _strands_of(self._raw, self._text)
         if self.tail is not None:
             self.tail.clear()

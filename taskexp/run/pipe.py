@@ -1,7 +1,6 @@
 """Pipe: one end of a child's output, read while it may be and paused while it may not."""
 
 import os
-from contextlib import suppress
 from typing import Protocol
 
 from taskexp.run.taps import StreamName
@@ -69,8 +68,7 @@ class Pipe:
         if self.closed:
             return
         if not self.paused:
-            with suppress(RuntimeError):  # the loop may be closed already
-                self._watch.remove(self._descriptor)
+            self._watch.remove(self._descriptor)
         self.paused = False
         self.closed = True
         os.close(self._descriptor)

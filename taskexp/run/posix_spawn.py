@@ -10,10 +10,11 @@ close whatever descriptors the driver has, and start in a folder.
 import ctypes
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 _ATTRIBUTES_BYTES = 1024
-_ACTIONS_BYTES = 512
+_Actions = ctypes.c_char * 512
 _SIGNALS_BYTES = 256
 """More than any C library needs for these (glibc 336, 80 and 128)."""
 
@@ -25,6 +26,34 @@ _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 """What Python ignores and a program does not, as `restore_signals` of Popen has it."""
 
 
+Vector: TypeAlias = "ctypes.Array[ctypes.c_char_p]"
+"""Texts as the system takes them, with a null behind the last."""
+
+
+class Environment:
+    """Variables that many programs have in common: to write them anew for each of them took 40 us.
+
+    Args:
+        variables: their values by name.
+    """
+
+    def __init__(self, variables: Mapping[bytes, bytes]) -> None:
+        self.variables = variables
+        self._vector = _vector([b"%b=%b" % variable for variable in variables.items()])
+
+    def extended(self, added: Mapping[bytes, bytes]) -> Vector:
+        """Return these variables and others, which come before those of the same name; it refers to this object."""
+        texts = [b"%b=%b" % variable for variable in added.items()]
+        if any(name in self.variables for name in added):
+            return _vector([*texts, *(b"%b=%b" % each for each in self.variables.items() if each[0] not in added)])
+        number = len(self.variables)
+        vector = (ctypes.c_char_p * (number + len(texts) + 1))()
+        ctypes.memmove(vector, self._vector, number * ctypes.sizeof(ctypes.c_char_p))
+        for place, text in enumerate(texts, number):
+            vector[place] = text
+        return vector
+
+
 class PosixSpawn:
     """Starts programs, from any thread, each in a session of its own.
 
@@ -33,8 +62,8 @@ class PosixSpawn:
     """
 
     def __init__(self) -> None:
-        libc = ctypes.CDLL(None)
-        self._spawn = libc.posix_spawn
+        self._spawn = ctypes.CDLL(None).posix_spawn
+        libc = ctypes.PyDLL(None)  # whose calls keep Python's lock: none of these waits for anything
         self._begin = libc.posix_spawn_file_actions_init
         self._dup2 = libc.posix_spawn_file_actions_adddup2
         self._chdir = libc.posix_spawn_file_actions_addchdir_np
@@ -50,21 +79,21 @@ class PosixSpawn:
         _check(libc.posix_spawnattr_setflags(self._attributes, ctypes.c_short(_SETSID | _SETSIGDEF)))
 
     def start(
-        self, program: bytes, argv: Sequence[bytes], env: Sequence[bytes], streams: Sequence[int], folder: bytes | None
+        self, program: bytes, argv: Sequence[bytes], env: Vector, streams: Sequence[int], folder: bytes | None
     ) -> int:
         """Start a program; returns its pid.
 
         Args:
             program: the path of its file.
             argv: its arguments, its own name first.
-            env: its whole environment, `NAME=value` each.
+            env: its whole environment.
             streams: the descriptors that become its first ones, 0 and up; none may be one of these. It has no others.
             folder: where it starts; None is where this process is.
 
         Raises:
             OSError: the system could not start it.
         """
-        actions = ctypes.create_string_buffer(_ACTIONS_BYTES)
+        actions = _Actions()
         _check(self._begin(actions))
         try:
             for number, descriptor in enumerate(streams):
@@ -73,13 +102,13 @@ class PosixSpawn:
                 _check(self._chdir(actions, folder))
             _check(self._close_from(actions, len(streams)))
             pid = ctypes.c_int()
-            _check(self._spawn(ctypes.byref(pid), program, actions, self._attributes, _vector(argv), _vector(env)))
+            _check(self._spawn(ctypes.byref(pid), program, actions, self._attributes, _vector(argv), env))
         finally:
             self._end(actions)
         return pid.value
 
 
-def _vector(texts: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+def _vector(texts: Sequence[bytes]) -> Vector:
     return (ctypes.c_char_p * (len(texts) + 1))(*texts)
 
 

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -56,7 +56,8 @@ class Child:
     Args:
         command: what to start.
         spawner: starts it.
-        environ: the whole environment it gets; the marker of this run is added.
+        environ: the driver's environment.
+        added: what it gets beside that, or instead; the marker of this run is added.
         ward: its place with the watchdog, which knows the marker.
         streams: the descriptors of its stdin, stdout and stderr.
         table: where its descendants are looked up.
@@ -72,7 +73,8 @@ class Child:
         self,
         command: Command,
         spawner: Spawner,
-        environ: dict[bytes, bytes],
+        environ: Mapping[bytes, bytes],
+        added: dict[bytes, bytes],
         ward: Ward,
         streams: tuple[int, int, int],
         table: ProcessTable,
@@ -80,11 +82,11 @@ class Child:
         self._table = table
         self._ward = ward
         # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
-        outer, own = environ.get(_MARKER), ward.marker.encode()
-        environ[_MARKER] = outer + b":" + own if outer else own
+        outer, own = added.get(_MARKER, environ.get(_MARKER)), ward.marker.encode()
+        added[_MARKER] = outer + b":" + own if outer else own
         self.since_ticks = ticks_now()
         """When it was started at the earliest, in clock ticks since boot."""
-        self._spawned = spawner.spawn(command, environ, streams)
+        self._spawned = spawner.spawn(command, environ, added, streams)
         self._drivers_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.pid = self._spawned.pid
 
@@ -174,7 +176,7 @@ class Child:
         """Take the status and the usage of a child that has exited; never waits."""
         if self.reaped is None:
             self._until_ticks = ticks_now() or 1  # first: from here on the number may be given away
-            self._ward.reaped()
+            self._ward.over()
             self.reaped = self._wait()
         return self.reaped
 

@@ -17,7 +17,7 @@ from typing import TypeAlias, cast
 from taskexp.plan.command import Command
 from taskexp.run.descendants import HAS_PROC
 from taskexp.run.diagnosis import why_not_started
-from taskexp.run.posix_spawn import PosixSpawn
+from taskexp.run.posix_spawn import Environment, PosixSpawn
 
 Helper: TypeAlias = "subprocess.Popen[bytes]"
 """A process of our own, beside those of the runs."""
@@ -60,11 +60,25 @@ class Spawner:
     def __init__(self) -> None:
         self._found: dict[tuple[bytes, bytes | None], bytes] = {}
         self._posix_spawn = _posix_spawn()
+        self._environment = Environment({})
+        """The driver's, as it was lately."""
         self.usual_seconds = 0.0
         """How long a start takes lately: the system lets the driver go on when the program has begun."""
 
-    def spawn(self, command: Command, env: Mapping[bytes, bytes], streams: tuple[int, int, int]) -> Spawned:
-        """Start a command with a whole environment, and with three descriptors: stdin, stdout and stderr.
+    def spawn(
+        self,
+        command: Command,
+        environ: Mapping[bytes, bytes],
+        added: Mapping[bytes, bytes],
+        streams: tuple[int, int, int],
+    ) -> Spawned:
+        """Start a command.
+
+        Args:
+            command: its words and its folder; what else it asks for is the caller's to prepare.
+            environ: the driver's environment.
+            added: what it has beside that, or instead.
+            streams: the descriptors of its stdin, stdout and stderr.
 
         Raises:
             StartError: the system could not start it.
@@ -72,24 +86,31 @@ class Spawner:
         if self._posix_spawn is not None and min(streams) > 2:
             try:
                 began = time.monotonic()
-                pid = self._by_posix_spawn(self._posix_spawn, command, env, streams)
+                pid = self._by_posix_spawn(self._posix_spawn, command, environ, added, streams)
                 self.usual_seconds += (time.monotonic() - began - self.usual_seconds) / 8
             except OSError:
                 pass  # Popen meets the same and says it; or it can do it
             else:
                 return Spawned(pid, idle_faults=2)  # it has a stack: one fault, seen in 690 of 690 that were struck
-        return _by_popen(command, env, streams)
+        return _by_popen(command, {**environ, **added}, streams)
 
     def _by_posix_spawn(
-        self, posix_spawn: PosixSpawn, command: Command, env: Mapping[bytes, bytes], streams: tuple[int, int, int]
+        self,
+        posix_spawn: PosixSpawn,
+        command: Command,
+        environ: Mapping[bytes, bytes],
+        added: Mapping[bytes, bytes],
+        streams: tuple[int, int, int],
     ) -> int:
         argv = [os.fsencode(word) for word in command.argv]
-        program = self._find(argv[0], env.get(b"PATH"))
+        program = self._find(argv[0], added.get(b"PATH", environ.get(b"PATH")))
         if program is None:
             raise FileNotFoundError(errno.ENOENT, "no such program")
-        variables = [b"%b=%b" % variable for variable in env.items()]
+        environment = self._environment
+        if environment.variables != environ:
+            environment = self._environment = Environment(environ)
         folder = None if command.cwd is None else os.fsencode(command.cwd)
-        return posix_spawn.start(program, argv, variables, streams, folder)
+        return posix_spawn.start(program, argv, environment.extended(added), streams, folder)
 
     def _find(self, program: bytes, path: bytes | None) -> bytes | None:
         """Find a program in a PATH; None if it is not there. What is found is remembered while it can be started.

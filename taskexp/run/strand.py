@@ -5,11 +5,13 @@ stopped by Ctrl-S, a pager, a hung file system) holds its own strand and nothing
 a thread only while it has jobs, so there is no thread per child and none per stream.
 """
 
+import queue
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, TypeAlias
 
 Job: TypeAlias = Callable[[], object]
@@ -54,23 +56,24 @@ class ThreadPool:
     def __init__(self, name: str, max_threads: int = MAX_THREADS) -> None:
         self._name = THREAD_PREFIX + name
         self._max_threads = max_threads
-        self._condition = threading.Condition()
-        self._turns: deque[Job] = deque()
+        self._lock = threading.Lock()
+        self._turns: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        """What waits for a thread; None wakes one to end. To wait by a condition took three times as long."""
         self._threads: set[threading.Thread] = set()
-        self._idle = 0
+        self._free = 0
+        """The number of threads that have no turn, less that of the turns that wait."""
         self._closed = False
 
     def submit(self, turn: Job) -> None:
         """Run `turn` soon on one of the threads; here and now if no thread is to be had."""
-        with self._condition:
-            self._turns.append(turn)
-            if self._idle >= len(self._turns):
-                self._condition.notify()
+        with self._lock:
+            self._turns.put(turn)
+            self._free -= 1
+            if self._free >= 0 or len(self._threads) >= self._max_threads or self._start_thread():
                 return
-            if len(self._threads) >= self._max_threads or self._start_thread():
-                return
-        while (waiting := self._take_turn()) is not None:
+        while (waiting := self._waiting_turn()) is not None:
             waiting()
+            self._free += 1
 
     def _start_thread(self) -> bool:
         """Start one thread more; returns whether there is one at all.
@@ -78,16 +81,14 @@ class ThreadPool:
         Python 3.12 and newer start none while the interpreter ends, and any system has a limit.
         """
         thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        self._threads.add(thread)  # before its first turn asks whose it is
         try:
             thread.start()
         except RuntimeError:
+            self._threads.discard(thread)
             return bool(self._threads)
-        self._threads.add(thread)
+        self._free += 1
         return True
-
-    def _take_turn(self) -> Job | None:
-        with self._condition:
-            return self._turns.popleft() if self._turns else None
 
     def owns_this_thread(self) -> bool:
         """Tell whether this very thread is one of the pool's."""
@@ -95,10 +96,10 @@ class ThreadPool:
 
     def close(self, patience: float = 1.0) -> None:
         """Let the threads end when nothing waits; a thread that is stuck for `patience` seconds is left behind."""
-        with self._condition:
+        with self._lock:
             self._closed = True
-            self._condition.notify_all()
             threads = list(self._threads)
+            self._turns.put(None)
         deadline = time.monotonic() + patience
         for thread in threads:
             if thread is not threading.current_thread():
@@ -110,17 +111,28 @@ class ThreadPool:
                 turn()
             except BaseException as error:  # a SystemExit out of a user's stream is no thread's end
                 sys.excepthook(type(error), error, error.__traceback__)
+            with self._lock:
+                self._free += 1
 
     def _next_turn(self) -> Job | None:
-        with self._condition:
-            self._idle += 1
-            while not self._turns and not self._closed:
-                self._condition.wait()
-            self._idle -= 1
-            if self._turns:
-                return self._turns.popleft()
-            self._threads.discard(threading.current_thread())
-            return None
+        """Wait for a turn; None once the pool is closed and nothing waits."""
+        while not self._closed:
+            if (turn := self._turns.get()) is not None:
+                return turn
+        with self._lock:
+            if (turn := self._waiting_turn()) is None:
+                self._threads.discard(threading.current_thread())
+                self._free -= 1
+                self._turns.put(None)  # for the next one
+            return turn
+
+    def _waiting_turn(self) -> Job | None:
+        """Take a turn that waits now."""
+        with suppress(queue.Empty):
+            while True:
+                if (turn := self._turns.get_nowait()) is not None:
+                    return turn
+        return None
 
 
 class Strand:

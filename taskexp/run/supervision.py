@@ -87,9 +87,11 @@ class Supervision:
         self._ward = ward
         self._outflow = Outflow(output, watch, clock, self._saw_end_of_pipes)
         self._cause: asyncio.Future[Cause] = self._loop.create_future()
-        self._timers: list[asyncio.TimerHandle] = []
+        self._alarm = watch.alarm
+        self._deadlines: dict[Cause, float] = {}
+        """When which end is due, on the clock."""
         self._ends: list[int] = []
-        """Both ends of both pipes, while the child is being started: two for its stdout, two for its stderr."""
+        """Both ends of both pipes while the child is being started, then ours alone, until they are read."""
         self._spawning = threading.Lock()
 
     # ---- start
@@ -143,6 +145,8 @@ class Supervision:
                     if is_spare(max(self._ends)):
                         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                     self._child = self._start_child(start)
+                    for end_of_child in (3, 1):
+                        os.close(self._ends.pop(end_of_child))
                 except BaseException as error:
                     self._close_ends()
                     if isinstance(error, OSError):
@@ -156,12 +160,12 @@ class Supervision:
             self.kill()
 
     def _start_child(self, start: Start) -> Child:
-        command, environ = self._attempt.command, driver_environ()
+        command, added = self._attempt.command, dict[bytes, bytes]()
         for overlay in (command.env, self._attempt.environ):
             for name, value in overlay.items():
-                environ[os.fsencode(name)] = os.fsencode(value)
+                added[os.fsencode(name)] = os.fsencode(value)
         streams = start.stdin, self._ends[1], self._ends[3]
-        make = partial(Child, command, start.spawner, environ, self._ward, streams, start.table)
+        make = partial(Child, command, start.spawner, driver_environ(), added, self._ward, streams, start.table)
         if self._attempt.cpus is None:
             return make()
         with pinned(self._attempt.cpus):
@@ -179,17 +183,20 @@ class Supervision:
         if child is None or not self._ends:  # stopped before it was started, or destroyed
             self.end(Cause.STOPPED)
             return
-        stdout, stdout_of_child, stderr, stderr_of_child = self._ends
-        self._ends = [stdout_of_child, stderr_of_child]
-        self._outflow.open(stdout, stderr)
-        self._close_ends()
+        ends, self._ends = self._ends, []
+        self._outflow.open(*ends)
         self._ward.started(child.pid, child.since_ticks)
         if self._clock.is_held:
             self.pass_on(signal.SIGSTOP)
         if self._attempt.on_start is not None:
             self._attempt.on_start(child.pid)
         self._unwatch = child.watch_exit(self._watch, self._saw_exit)
-        self._arm()
+        limits = self._attempt.limits
+        if limits.timeout is not None:
+            self._deadlines[Cause.TIMED_OUT] = self._started + limits.timeout
+        if limits.idle_timeout is not None:
+            self._deadlines[Cause.WENT_SILENT] = self._outflow.last_output + limits.idle_timeout
+        self._set_alarm()
 
     async def supervise(self) -> Ending | None:
         """See the run to its end; None if it came to its end before it was started, or was destroyed.
@@ -200,7 +207,9 @@ class Supervision:
         try:
             cause = await self._cause
         except asyncio.CancelledError:
-            cause = Cause.EXITED if self._has_exited else Cause.STOPPED
+            self._cause = self._loop.create_future()  # the cancellation has struck the one that was waited for
+            self.end(Cause.STOPPED)
+            cause = self._cause.result()
         if self._is_starting:
             self._start_over = asyncio.Event()
             await finish(self._start_over.wait())
@@ -209,7 +218,6 @@ class Supervision:
             return None
         # Nearly every run has closed its pipes and leaves nobody behind: its end needs no task of its own.
         if cause is Cause.EXITED and self._outflow.is_over and not self._leaves_any_behind(child):
-            self._disarm()
             return self._ending(child, cause, leaked=False, unkillable=False)
         return await finish(self._conclude(child, cause))
 
@@ -233,48 +241,33 @@ class Supervision:
         if self._outflow.is_over:
             self.end(Cause.EXITED)
         else:
-            self._timers.append(self._loop.call_later(END_OF_PIPES_SECONDS, self.end, Cause.EXITED))
+            self._deadlines[Cause.EXITED] = self._ended + END_OF_PIPES_SECONDS
+            self._set_alarm()
 
     def _saw_end_of_pipes(self) -> None:
         if self._has_exited:
             self.end(Cause.EXITED)
 
-    def _arm(self) -> None:
-        limits = self._attempt.limits
-        if limits.timeout is not None:
-            self._timers.append(self._loop.call_later(limits.timeout, self._check_time, self._started + limits.timeout))
-        if limits.idle_timeout is not None:
-            self._timers.append(self._loop.call_later(limits.idle_timeout, self._check_silence, limits.idle_timeout))
+    def _set_alarm(self) -> None:
+        if self._deadlines:
+            self._alarm.set(self, min(self._deadlines.values()))
 
-    def _disarm(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-
-    def _check_time(self, deadline: float) -> None:
-        """End a run whose time is over; the clock may have been held, so that it has some left."""
-        left = deadline - self._clock.now()
-        if left <= 0:
-            self.end(Cause.TIMED_OUT)
-        else:
-            self._timers.append(self._loop.call_later(left, self._check_time, deadline))
-            del self._timers[:-3]
-
-    def _check_silence(self, idle_timeout: float) -> None:
-        """End a silent run; one that we have paused ourselves is not silent."""
+    def wake(self) -> None:
+        """End a run whose time is over. One that we have paused ourselves is not silent."""
         now = self._clock.now()
-        if self._outflow.paused:
-            self._outflow.last_output = now
-        due = self._outflow.last_output + idle_timeout
-        if due <= now:
-            self.end(Cause.WENT_SILENT)
-        else:
-            self._timers.append(self._loop.call_later(due - now, self._check_silence, idle_timeout))
-            del self._timers[:-3]
+        if (idle_timeout := self._attempt.limits.idle_timeout) is not None:
+            if self._outflow.paused:
+                self._outflow.last_output = now
+            self._deadlines[Cause.WENT_SILENT] = self._outflow.last_output + idle_timeout
+        for cause, deadline in self._deadlines.items():
+            if deadline <= now:
+                self.end(cause)
+                return
+        self._set_alarm()
 
     # ---- the end
 
     async def _conclude(self, child: Child, cause: Cause) -> Ending:
-        self._disarm()
         unkillable = cause is not Cause.EXITED and not await self._stop_tree(child)
         leaked = False
         if not unkillable:
@@ -354,12 +347,12 @@ class Supervision:
         with self._spawning:  # a start that is under way is waited for: then there is a child, or never will be
             pass
         if self._unwatch is not None:
-            with suppress(RuntimeError):  # the loop may be closed already
-                self._unwatch()
+            self._unwatch()
         if self._child is not None and self._child.reaped is None:
             self._child.destroy()
         self._outflow.close()
         self._close_ends()
+        self._alarm.clear(self)
         self._ward.over()
 
     # ---- the record

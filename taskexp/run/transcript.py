@@ -42,11 +42,11 @@ class Transcript(ABC):
 
     waits_for_body = True
     """Whether what the body still says of the run has to be known before the last of it is written."""
+    _output: RunOutput | None = None
+    _targets: tuple[Outlet, ...] = ()
 
     def __init__(self, outlets: Outlets) -> None:
         self._outlets = outlets
-        self._output = RunOutput()
-        self._targets: tuple[Outlet, ...] = ()
 
     @abstractmethod
     def say(self, streams: Sequence[IO[Any]], saying: Saying, *, wait: bool) -> None:
@@ -75,20 +75,22 @@ class Transcript(ABC):
         """
         raw: list[RawTap] = []
         text: list[TextTap] = []
-        self._targets = tuple({id(stream): self._outlets.of(stream) for stream in streams}.values())
+        if streams:
+            self._targets = tuple({id(stream): self._outlets.of(stream) for stream in streams}.values())
         for outlet in self._targets:
             raw_taps, text_taps = self._taps(outlet)
             raw += raw_taps
             text += text_taps
         if on_verbose is not None:
             text.append(CallbackTap(on_verbose, lane, self._outlets.notify))
-        self._output = RunOutput(raw, text)
-        return self._output
+        self._output = output = RunOutput(raw, text)
+        return output
 
     def note(self, line: str) -> None:
         """Say a line in the place of the output: in the run's text streams, or on stderr where it has none."""
-        self._output.finish()
-        self._output.note(line)
+        if self._output is not None:
+            self._output.finish()
+            self._output.note(line)
         if not any(outlet.is_text for outlet in self._targets):
             self._outlets.notify(line)
 
@@ -98,12 +100,13 @@ class Transcript(ABC):
         Args:
             hurried: tells whether the run is being stopped, so that slow streams and callbacks are not waited for.
         """
-        if self._output.empty:
+        output = self._output
+        if output is None or output.empty:
             return
-        self._output.finish()
+        output.finish()
         for outlet in self._targets:
             outlet.strand.put(outlet.flush)
-        await run_dry(self._output.strands, self._targets, hurried)
+        await run_dry(output.strands, self._targets, hurried)
 
     async def write(self, hurried: Callable[[], bool]) -> None:  # noqa: B027 - nothing to do where nothing is kept
         """Write what was kept for this moment; the run has ended and the body has moved on."""
@@ -186,15 +189,16 @@ class BlockTranscript(Transcript):
         executor: where temporary files are written.
     """
 
+    _said_before = 0
+    _written = False
+    _unwritten = 0
+
     def __init__(self, outlets: Outlets, executor: Executor) -> None:
         super().__init__(outlets)
         self._executor = executor
         self._lock = threading.Lock()
         self._said: list[tuple[Outlet, Saying]] = []
-        self._said_before = 0
         self._spools: dict[bool, Spool] = {}
-        self._written = False
-        self._unwritten = 0
 
     def say(self, streams: Sequence[IO[Any]], saying: Saying, *, wait: bool) -> None:
         """Keep the lines for the block; once it is written, print them now."""
@@ -222,6 +226,8 @@ class BlockTranscript(Transcript):
         with self._lock:
             said, self._said = self._said, []
             self._written = True
+        if not (said or self._targets):
+            return
         before, after = said[: self._said_before], said[self._said_before :]
         outlets = list(
             dict.fromkeys([*(outlet for outlet, _ in before), *self._targets, *(outlet for outlet, _ in after)])

@@ -47,12 +47,13 @@ class Ward:
         number: counts the runs of the watchdog from 1.
     """
 
-    __slots__ = ("_is_told", "_number", "_watchdog", "marker")
+    __slots__ = ("_is_over", "_is_told", "_number", "_watchdog", "marker")
 
     def __init__(self, watchdog: "Watchdog", number: int) -> None:
         self._watchdog = watchdog
         self._number = number
         self._is_told = False
+        self._is_over = False
         self.marker = f"{watchdog.mark()}{number}"
         """What marks the processes of the run."""
 
@@ -61,21 +62,24 @@ class Ward:
         self._is_told = True
         self._watchdog.tell_started(self._number, group, since_ticks)
 
-    def reaped(self) -> None:
-        """Tell that the leader is about to be reaped: its number means nothing any more, and the run is over."""
-        self.over()
-
     def lingers(self) -> None:
         """Tell that a run whose leader was reaped is not over: what it left behind is still to be stopped."""
-        self._is_told = True
+        self._is_told, self._is_over = True, False
         self._watchdog.tell(b"~%d\n" % self._number)
 
     def over(self) -> None:
-        """Tell that the run is over: what it may have left running on purpose is no longer a part of it."""
+        """Tell that the run is over, or its leader is about to be reaped: its number means nothing from then on.
+
+        What it may have left running on purpose is no longer a part of it.
+        """
+        if self._is_over:
+            return
+        self._is_over = True
         if self._is_told:
             self._is_told = False
             self._watchdog.tell_over(self._number)
-        self._watchdog.strike(self._number)
+        else:
+            self._watchdog.strike(self._number)
 
 
 class Watchdog:
@@ -191,7 +195,7 @@ class Watchdog:
         argv = (sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT, str(os.getpid()), self.mark())
         null = os.open(os.devnull, os.O_RDWR)
         try:
-            self._pid = self._spawner.spawn(Command(argv), driver_environ(), (self._ends[0], null, null)).pid
+            self._pid = self._spawner.spawn(Command(argv), driver_environ(), {}, (self._ends[0], null, null)).pid
         finally:
             os.close(null)
 

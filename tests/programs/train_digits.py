@@ -1,33 +1,52 @@
-"""A real training program: a linear classifier on scikit-learn's digits; prints its loss by epoch and its accuracy."""
+"""A real training program: a linear classifier of scikit-learn's digits; prints its accuracy by epoch and at the end.
+
+It learns with NumPy alone: scikit-learn takes five times as long to import as this to train.
+"""
 
 import argparse
+import importlib.util
+from pathlib import Path
 
 import numpy
-from sklearn.datasets import load_digits
-from sklearn.linear_model import SGDClassifier
-from sklearn.model_selection import train_test_split
+
+TRAINED = 1350
+"""How many of the 1797 images are learnt from; the others are those that it is tried with."""
+
+BATCH = 16
+RATE = 0.5
+
+
+def load_digits() -> numpy.ndarray:
+    """Read the images, 64 greys of 0 to 16 each, and the digit that each of them shows."""
+    spec = importlib.util.find_spec("sklearn")
+    if spec is None or spec.origin is None:
+        raise SystemExit("the digits come with scikit-learn: pip install scikit-learn")
+    return numpy.loadtxt(Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--alpha", type=float, required=True)
-    parser.add_argument("--penalty", choices=["l1", "l2"], default="l2")
-    parser.add_argument("--average", action="store_true")
+    parser.add_argument("--alpha", type=float, required=True, help="the strength of the L2 penalty")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    dice = numpy.random.default_rng(options.seed)
     digits = load_digits()
-    train, test, labels, truth = train_test_split(digits.data / 16, digits.target, random_state=0)
-    model = SGDClassifier(
-        loss="log_loss",
-        alpha=options.alpha,
-        penalty=options.penalty,
-        average=options.average,
-        random_state=options.seed,
-    )
+    images, labels = numpy.c_[digits[:, :64] / 16, numpy.ones(len(digits))], digits[:, 64].astype(int)
+    test = slice(TRAINED, None)
+    weights = numpy.zeros((65, 10))
+
+    def accuracy() -> float:
+        return float((numpy.argmax(images[test] @ weights, axis=1) == labels[test]).mean())
+
     for epoch in range(5):
-        model.partial_fit(train, labels, classes=numpy.unique(digits.target))
-        print(f"epoch {epoch}: accuracy={model.score(test, truth):.4f}", flush=True)
-    print(f"final accuracy: {model.score(test, truth):.4f}")
+        for batch in numpy.array_split(dice.permutation(TRAINED), TRAINED // BATCH):
+            scores = images[batch] @ weights
+            chances = numpy.exp(scores - scores.max(axis=1, keepdims=True))
+            chances /= chances.sum(axis=1, keepdims=True)
+            chances[numpy.arange(len(batch)), labels[batch]] -= 1
+            weights -= RATE * (images[batch].T @ chances / len(batch) + options.alpha * weights)
+        print(f"epoch {epoch}: accuracy={accuracy():.4f}", flush=True)
+    print(f"final accuracy: {accuracy():.4f}")
 
 
 if __name__ == "__main__":
