@@ -1,4 +1,4 @@
-"""Clusters: a real Dask cluster on loopback for the tests of one session, started and stopped by pid."""
+"""Clusters: real ones on loopback for the tests: of Dask, and of Slurm."""
 
 import os
 import shutil
@@ -11,64 +11,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-READY_SECONDS = 60.0
+from nursery import READY_SECONDS, Daemon, Nursery
 
-
-class Daemon:
-    """A process that is nobody's child here, so that no test takes it for its own."""
-
-    def __init__(self, command: list[str], log: Path, **environ: str) -> None:
-        self.log = log
-        # Should these tests be killed, it is not to stay for ever.
-        watch = f"while kill -0 {os.getpid()} && kill -0 $pid; do sleep 1; done; kill -9 $pid"
-        script = f'"$@" >"$0" 2>&1 </dev/null & pid=$!; echo $pid; ({watch}) >/dev/null 2>&1 </dev/null &'
-        started = subprocess.run(
-            ["sh", "-c", script, str(log), *command],
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
-            cwd=log.parent,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        self.pid = int(started.stdout)
-
-    def says(self, text: str) -> "Daemon":
-        """Wait until its log has a text."""
-        deadline = time.monotonic() + READY_SECONDS
-        while text not in (said := self.log.read_text(errors="replace")):
-            assert time.monotonic() < deadline, f"{text!r} was not said:\n{said}"
-            time.sleep(0.02)
-        return self
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it runs; a zombie, where nobody reaps orphans, does not."""
-        with suppress(OSError):
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        return False
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """Signal it and wait until it is gone; after a while, kill it."""
-        deadline = time.monotonic() + 10
-        while self.is_alive:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, number)
-            time.sleep(0.02)
-            if time.monotonic() > deadline:
-                number = signal.SIGKILL
+DASK_MODULES = ("distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "dask.__main__")
+"""What the processes of a Dask cluster have to import; one may be forked once another process has."""
 
 
 class DaskCluster:
     """A scheduler and its workers, each worker with 4 threads and 2 GPUs that are none.
 
     Args:
+        nursery: starts them.
         folder: where their logs are.
         workers: how many.
         tls: options that give certificates.
     """
 
-    def __init__(self, folder: Path, workers: int = 2, tls: tuple[str, ...] = ()) -> None:
+    def __init__(self, nursery: Nursery, folder: Path, workers: int = 2, tls: tuple[str, ...] = ()) -> None:
+        self._nursery = nursery
         self.folder = folder
         self._tls = tls
         self._number = 0
@@ -77,37 +37,45 @@ class DaskCluster:
         command = ["--port", "0", "--no-dashboard", "--scheduler-file", str(self.file)]
         self.scheduler = self._start("scheduler", *command)
         self.scheduler.says("Scheduler at:")
-        self.address = self.scheduler.log.read_text().partition("Scheduler at:")[2].split()[0]
-        self.workers = [self.start_worker() for _ in range(workers)]
-        for worker in self.workers:
-            worker.says("Registered to")
+        self.address = self.scheduler.said().partition("Scheduler at:")[2].split()[0]
+        self.add_workers(workers)
 
     @property
     def engine(self) -> str:
         """The word for it."""
         return "dask://" + self.address.partition("://")[2]
 
-    def start_worker(self, *more: str, **environ: str) -> Daemon:
-        """Start one more worker."""
+    def add_workers(self, number: int = 1) -> None:
+        """Start more workers, and wait until the scheduler has them."""
+        new = [self.start_worker() for _ in range(number)]
+        for worker in new:
+            worker.says("Registered to")
+        self.workers += new
+
+    def start_worker(self, **environ: str) -> Daemon:
+        """Start one more worker; with variables of its own, it imports all anew."""
         self._number += 1
         name = f"w{self._number}"
         return self._start(
             "worker",
             *(self.address, "--name", name, "--nworkers", "1", "--nthreads", "4", "--no-nanny", "--no-dashboard"),
             *("--memory-limit", "0", "--local-directory", str(self.folder / name), "--death-timeout", "60"),
-            *(more or ("--resources", "GPU=2")),
+            *("--resources", "GPU=2"),
             **environ,
         )
 
     def stop(self) -> None:
         """Stop everything, the workers first."""
         for each in (*self.workers, self.scheduler):
-            each.stop(signal.SIGKILL)
+            each.kill()
 
     def _start(self, kind: str, *arguments: str, **environ: str) -> Daemon:
         where = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
         log = self.folder / f"{kind}{self._number}.log"
-        return Daemon([sys.executable, "-m", "dask", kind, *arguments, *where, *self._tls], log, **environ)
+        command = ("-m", "dask", kind, *arguments, *where, *self._tls)
+        if environ:
+            return self._nursery.start(sys.executable, *command, log=log, **environ)
+        return self._nursery.fork(*command, log=log)
 
 
 class SlurmCluster:
@@ -121,21 +89,20 @@ class SlurmCluster:
         self.folder = folder
         self.config = folder / "slurm.conf"
         self.nodes: dict[str, Daemon] = {}
+        self._nursery = Nursery()
         for name in ("control", "n1", "n2"):
             (folder / name).mkdir()
         self._write_key()
         self._write_config(*free_ports(4))
         gate = folder / "munge.socket"
-        self._munge = Daemon(
-            [find_daemon("munged"), "--foreground", "--force", f"--socket={gate}", f"--key-file={folder / 'munge.key'}"]
-            + [f"--{name}-file={folder / f'munge.{name}'}" for name in ("pid", "log", "seed")],
-            folder / "munged.log",
-        )
+        files = [f"--{name}-file={folder / f'munge.{name}'}" for name in ("pid", "log", "seed")]
+        key = f"--key-file={folder / 'munge.key'}"
+        self._start("munged", "--foreground", "--force", f"--socket={gate}", key, *files)
         eventually_true(gate.exists, "munged does not start")
-        self._control = self._start("slurmctld", "-D", "-c")
+        self._start("slurmctld", "-D", "-c")
         for name in ("n1", "n2"):
             self.start_node(name)
-        eventually_true(lambda: self.says("sinfo", "-h", "-t", "idle", "-o", "%D") == "2", "the nodes are not ready")
+        self._wait_for_nodes()
 
     @staticmethod
     def is_installed() -> bool:
@@ -168,7 +135,7 @@ class SlurmCluster:
 
     def kill_node(self, name: str) -> None:
         """Kill a node with all that runs on it, as a power cut would; the controller is told, and need not find out."""
-        self.nodes[name].stop(signal.SIGKILL)
+        self.nodes[name].kill()
         for step in daemons("slurmstepd"):
             family = descendants(step)
             if any(
@@ -180,18 +147,22 @@ class SlurmCluster:
                         os.kill(pid, signal.SIGKILL)
         self.says("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=killed")
 
-    def stop(self) -> None:
-        """Cancel all jobs and stop everything."""
-        self.says("scancel", "--signal=KILL", "--user=root")
-        self.says("scancel", "--user=root")
-        with suppress(AssertionError):
-            eventually_true(lambda: not self.says("squeue", "-h"), "jobs are left", 6.0)
-        for each in (*self.nodes.values(), self._control, self._munge):
-            each.stop()
+    def revive_node(self, name: str) -> None:
+        """Have a node back that was killed."""
+        self.start_node(name)
+        self.says("scontrol", "update", f"NodeName={name}", "State=RESUME")
+        self._wait_for_nodes()
 
-    def _start(self, *command: str) -> Daemon:
-        log = self.folder / ("-".join(word.strip("-") for word in command) + ".log")
-        return Daemon([find_daemon(command[0]), *command[1:]], log, **self.environ)
+    def stop(self) -> None:
+        """Kill everything: the jobs, too."""
+        self._nursery.close()
+
+    def _wait_for_nodes(self) -> None:
+        eventually_true(lambda: self.says("sinfo", "-h", "-t", "idle", "-o", "%D") == "2", "the nodes are not ready")
+
+    def _start(self, program: str, *arguments: str) -> Daemon:
+        log = self.folder / f"{program}-{len(self.nodes)}.log"
+        return self._nursery.start(find_daemon(program), *arguments, log=log, **self.environ)
 
     def _write_key(self) -> None:
         key = self.folder / "munge.key"

@@ -12,12 +12,20 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from clusters import DaskCluster, SlurmCluster
+from clusters import DASK_MODULES, DaskCluster, SlurmCluster
 from hypothesis import settings
+from nursery import Nursery
 from requirements import is_there, skip_without
 
 settings.register_profile("suite", max_examples=30, deadline=None)
 settings.load_profile("suite")
+
+CLUSTERS = {
+    "dask": ("test_dask.py", "[dask"),
+    "slurm, long": ("of_a_lost_node", "commands_of_readme"),
+    "slurm": ("test_slurm.py", "[srun", "[sbatch"),
+}
+"""The tests that need a cluster, by what is in their names; the first that fits counts."""
 
 PROGRAMS = Path(__file__).parent / "programs"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT)
@@ -28,6 +36,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for name in mark.args:
             if not is_there(name):
                 skip_without(name)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give the tests of one cluster to one process, so that each cluster is started once; the others to any."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByCluster(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((name for name, marks in CLUSTERS.items() if any(mark in nodeid for mark in marks)), nodeid)
+
+    return ByCluster(config, log)
 
 
 def pytest_collection_finish() -> None:
@@ -48,29 +67,40 @@ def program() -> Callable[[str], list[str]]:
 
 
 @pytest.fixture(scope="session")
-def dask_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
-    """A Dask cluster of two workers; who harms it has one of his own."""
+def dask_nursery() -> Iterator[Nursery]:
+    """What starts the processes of Dask clusters, and programs that use them."""
     if not is_there("distributed"):
         skip_without("dask", "pip install 'taskexp[dask]'")
-    cluster = DaskCluster(tmp_path_factory.mktemp("dask"))
+    nursery = Nursery(*DASK_MODULES, "taskexp.engines.dask.engine")
     try:
-        yield cluster
+        yield nursery
     finally:
-        cluster.stop()
+        nursery.close()
+
+
+@pytest.fixture(scope="session")
+def dask_cluster(dask_nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> DaskCluster:
+    """A Dask cluster of two workers; who harms it has one of his own."""
+    return DaskCluster(dask_nursery, tmp_path_factory.mktemp("dask"))
 
 
 @pytest.fixture(scope="session")
 def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """A Slurm of two nodes; who harms it has one of his own."""
-    if not is_there("sbatch") or not SlurmCluster.is_installed():
-        skip_without("slurm", "apt-get install slurm-wlm munge")
-    if os.geteuid() != 0:
-        skip_without("slurm", "its daemons want to be started by root")
+    look_for_slurm()
     cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
     try:
         yield cluster
     finally:
         cluster.stop()
+
+
+def look_for_slurm() -> None:
+    """Skip where a Slurm cannot be started."""
+    if not is_there("sbatch") or not SlurmCluster.is_installed():
+        skip_without("slurm", "apt-get install slurm-wlm munge")
+    if os.geteuid() != 0:
+        skip_without("slurm", "its daemons want to be started by root")
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +139,7 @@ def cmdline(pid: int) -> bytes:
 
 
 def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(os.listdir("/proc/self/fd")) - Nursery.descriptors
 
 
 def alive(marker: str) -> list[int]:

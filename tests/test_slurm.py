@@ -8,29 +8,25 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from clusters import ROOT, SlurmCluster, free_ports
-from conftest import alive, eventually
+from clusters import SlurmCluster, free_ports
+from conftest import alive, eventually, look_for_slurm
+from nursery import ROOT
+from once import Sweep
 
 from taskexp import ArgumentValueError, EngineError, Status, Task, open_results
 
-pytestmark = pytest.mark.xdist_group("engines")
 
-ONCE = """
-echo "$TASKEXP_INDEX $TASKEXP_ATTEMPT $SLURMD_NODENAME" >> started
-exec 9> "lock$TASKEXP_INDEX"
-flock -n 9 || { echo "index $TASKEXP_INDEX runs twice"; exit 99; }
-until [ -e go ]; do sleep 0.01; done
-echo "done $TASKEXP_INDEX"
-"""
+@pytest.fixture(autouse=True)
+def outside(monkeypatch):
+    """These tests may themselves run in a job."""
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
 def slurm(slurm_cluster, monkeypatch):
     """Slurm, and a program that its commands would find it from."""
-    for name in [name for name in os.environ if name.startswith("SLURM_")]:
-        monkeypatch.delenv(name)
-    for name, value in slurm_cluster.environ.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_CONF", slurm_cluster.environ["SLURM_CONF"])
     return slurm_cluster
 
 
@@ -44,20 +40,24 @@ def allocation(slurm, monkeypatch):
     slurm.says("scancel", environ["SLURM_JOB_ID"])
 
 
-def started(folder: Path) -> list[tuple[str, ...]]:
-    file = folder / "started"
-    return [tuple(line.split()) for line in file.read_text().splitlines()] if file.exists() else []
+@pytest.fixture
+def sweep(tmp_path):
+    sweep = Sweep(tmp_path, runs=4, workers=4)
+    yield sweep
+    sweep.open_gate()
 
 
-def sweep_process(engine: str, folder: Path, *options: str) -> subprocess.Popen[str]:
+def start(engine: str, sweep: Sweep) -> subprocess.Popen[str]:
     """Start the sweep in a process of its own."""
-    text = (
-        "import sys\nfrom taskexp import Task\n"
-        "task = Task(['sh', '-c', sys.argv[2], sys.argv[3] + '-mark'], cwd=sys.argv[3]).repeat(4)\n"
-        "task.run(engine=sys.argv[1], max_workers=4, journal=sys.argv[3] + '/j', ostreams=[], use_tqdm=False)\n"
-    )
-    command = [sys.executable, "-c", text, engine, ONCE, str(folder), *options]
+    command = [sys.executable, *sweep.command(engine)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def begin(engine: str, sweep: Sweep) -> subprocess.Popen[str]:
+    """Start it and wait until all its runs have begun."""
+    driver = start(engine, sweep)
+    eventually(lambda: len(sweep.started()) == 4, "the runs do not start", 60)
+    return driver
 
 
 def jobs_of_taskexp(slurm: SlurmCluster) -> list[str]:
@@ -89,63 +89,86 @@ def test_40_steps_say_what_they_say_and_share_no_gpu(tmp_path):
     assert len(places) > 1
 
 
+@pytest.mark.usefixtures("slurm")
+def test_jobs_share_no_gpu(tmp_path):
+    lock = '"$0/$SLURMD_NODENAME-$CUDA_VISIBLE_DEVICES"'
+    task = Task(["sh", "-c", f"mkdir {lock} || exit 99; sleep 0.3; rmdir {lock}", str(tmp_path)]).repeat(8)
+    results = task.run(
+        engine="sbatch", resources={"GPU": 1}, max_workers=None, journal=tmp_path / "j", ostreams=[], use_tqdm=False
+    )
+    assert [result.status for result in results] == [Status.succeeded] * 8
+    places = {(result.host, result.devices["CUDA_VISIBLE_DEVICES"]) for result in results}
+    assert places <= {(node, number) for node in ("n1", "n2") for number in "01"}
+    assert len(places) > 1
+
+
 def test_a_signal_that_ends_a_step_is_told(allocation):
-    (result,) = Task(["sh", "-c", "kill -9 $$"]).run(engine="srun", ostreams=[])
+    # What a step has printed right before it is killed, its place also, may be lost with Slurm, also without us.
+    (result,) = Task(["sh", "-c", "sleep 0.2; kill -9 $$"]).run(engine="srun", ostreams=[])
     assert (result.status, result.returncode) == (Status.failed, -9)
     assert result.worker.startswith(f"step {allocation}.")
 
 
-def test_jobs_outlive_their_driver_and_the_next_one_takes_them_in(slurm, tmp_path):
-    driver = sweep_process("sbatch", tmp_path)
-    eventually(lambda: len(started(tmp_path)) == 4, "the jobs do not start", 60)
+def test_jobs_outlive_their_driver_and_the_next_one_takes_them_in(slurm, sweep, tmp_path):
+    driver = begin("sbatch", sweep)
     driver.kill()
     driver.communicate()
     with pytest.raises(ArgumentValueError, match=r"4 runs of .* may still run with Slurm"):
         Task("true").run(engine="local", journal=tmp_path / "j")
     said = taskexp("status", str(tmp_path / "j"), cwd=tmp_path).stdout
     assert "4 with Slurm (0 waiting, 4 running, 0 ended" in said
-    (tmp_path / "go").touch()
+    sweep.open_gate()
     eventually(lambda: not jobs_of_taskexp(slurm), "the jobs do not end", 60)
     assert "4 with Slurm (0 waiting, 0 running, 4 ended" in taskexp("status", str(tmp_path / "j"), cwd=tmp_path).stdout
-    again = sweep_process("sbatch", tmp_path)
+    again = start("sbatch", sweep)
     told, _ = again.communicate(timeout=60)
     assert again.returncode == 0, told
     rows = list(open_results(tmp_path / "j", attempts=True))
     assert [(row.index, row.attempt, row.status) for row in rows] == [(i, 1, Status.succeeded) for i in range(4)]
     assert [row.log_path.read_text() for row in rows] == [f"done {index}\n" for index in range(4)]
     assert all(re.fullmatch(r"job \d+_\d", row.worker) and row.host in ("n1", "n2") for row in rows)
-    assert Counter(index for index, *_ in started(tmp_path)) == dict.fromkeys("0123", 1)
+    assert sorted(index for index, *_ in sweep.started()) == [0, 1, 2, 3]
     assert not (tmp_path / "j" / "jobs").exists()
 
 
-@pytest.fixture
-def fragile(slurm, monkeypatch, tmp_path_factory):  # noqa: ARG001 - which skips where there is no Slurm
+@pytest.fixture(scope="module")
+def fragile_cluster(tmp_path_factory):
     """A Slurm for those who kill."""
+    look_for_slurm()
     cluster = SlurmCluster(tmp_path_factory.mktemp("fragile"))
-    monkeypatch.setenv("SLURM_CONF", cluster.environ["SLURM_CONF"])
-    yield cluster
-    cluster.stop()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def fragile(fragile_cluster, monkeypatch):
+    """The same with both its nodes, and a program that its commands would find it from."""
+    monkeypatch.setenv("SLURM_CONF", fragile_cluster.environ["SLURM_CONF"])
+    yield fragile_cluster
+    fragile_cluster.says("scancel", "--user=root")
+    fragile_cluster.revive_node("n1")
 
 
 @pytest.mark.parametrize("engine", ["srun", "sbatch"])
-def test_runs_of_a_lost_node_are_repeated_on_another(engine, fragile, monkeypatch, tmp_path):
+def test_runs_of_a_lost_node_are_repeated_on_another(engine, fragile, sweep, monkeypatch, tmp_path):
     if engine == "srun":
         allocation = fragile.allocate("-n4", "--ntasks-per-node=2", "--no-kill")
         monkeypatch.setenv("SLURM_JOB_ID", allocation["SLURM_JOB_ID"])
-    driver = sweep_process(engine, tmp_path)
-    eventually(lambda: len(started(tmp_path)) == 4, "the runs do not start", 60)
-    lost = {index for index, _, node in started(tmp_path) if node == "n1"}
+    driver = begin(engine, sweep)
+    lost = {index for index, _, node in sweep.started() if node == "n1"}
     assert lost
     fragile.kill_node("n1")
-    (tmp_path / "go").touch()
+    sweep.open_gate()
     told, _ = driver.communicate(timeout=90)
     assert driver.returncode == 0, told
     rows = list(open_results(tmp_path / "j", attempts=True))
-    assert {str(row.index) for row in rows if row.status is Status.lost} == lost
+    assert {row.index for row in rows if row.status is Status.lost} == lost
     assert all(row.host == "n1" and row.worker for row in rows if row.status is Status.lost)
     assert [row.status for row in open_results(tmp_path / "j")] == [Status.succeeded] * 4
-    assert max(Counter((index, attempt) for index, attempt, _ in started(tmp_path)).values()) == 1
-    eventually(lambda: not alive(f"{tmp_path}-mark"), "something is left")
+    assert set(Counter((index, attempt) for index, attempt, _ in sweep.started()).values()) == {1}
+    eventually(lambda: not alive(sweep.mark), "something is left")
 
 
 @pytest.mark.usefixtures("slurm")
@@ -171,9 +194,8 @@ def test_what_no_node_of_the_allocation_can_give_is_told(monkeypatch):
         Task("true").run(engine="srun")
 
 
-def test_a_job_that_somebody_cancels_is_interrupted(slurm, tmp_path):
-    driver = sweep_process("sbatch", tmp_path)
-    eventually(lambda: len(started(tmp_path)) == 4, "the jobs do not start", 60)
+def test_a_job_that_somebody_cancels_is_interrupted(slurm, sweep, tmp_path):
+    driver = begin("sbatch", sweep)
     slurm.says("scancel", "--user=root")
     driver.communicate(timeout=60)
     rows = list(open_results(tmp_path / "j", attempts=True))

@@ -12,7 +12,7 @@ def from_here(command: Command) -> Command:
     stdin = command.stdin
     if isinstance(stdin, os.PathLike):
         stdin = Path(os.path.abspath(stdin))
-    return replace(command, cwd=os.path.abspath(command.cwd or os.curdir), stdin=stdin)
+    return replace(command, cwd=os.path.abspath(command.cwd) if command.cwd else os.getcwd(), stdin=stdin)
 
 
 def placed(command: Command) -> Command:

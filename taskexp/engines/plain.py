@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,14 @@ from taskexp.words.outcome import Ending, Status
 
 def write_ending(ending: Ending) -> str:
     """Write how a run ended."""
-    facts = asdict(ending)
+    facts: dict[str, Any] = {each.name: getattr(ending, each.name) for each in fields(ending)}
     facts |= {"start_time": ending.start_time.isoformat(), "end_time": ending.end_time.isoformat()}
-    return json.dumps(facts | {"status": str(ending.status), "duration": ending.duration.total_seconds()})
+    facts |= {
+        "status": str(ending.status),
+        "duration": ending.duration.total_seconds(),
+        "devices": dict(ending.devices),
+    }
+    return json.dumps(facts)
 
 
 def read_ending(text: str) -> Ending:

@@ -16,11 +16,12 @@ from typing import Any
 
 from taskexp.engines.dask.contact import Cluster, check_room, fit_out, reach, room, warnings_about
 from taskexp.engines.dask.flight import Flight
-from taskexp.engines.dask.order import PREFIX, Order, Word
+from taskexp.engines.dask.order import PREFIX, Order, Word, read_words
 from taskexp.engines.dask.outpost import STOPPED, perform
 from taskexp.engines.dask.shapes import Task
 from taskexp.engines.place import from_here
 from taskexp.engines.plain import read_ending
+from taskexp.engines.remote import RemoteEngine
 from taskexp.run.clock import Clock
 from taskexp.run.engine import Attempt, Output
 from taskexp.words.errors import EngineError
@@ -29,11 +30,14 @@ from taskexp.words.outcome import Ending, Status
 LOOK_SECONDS = 0.1
 """How often it is looked whether the scheduler is still there."""
 
-SEND_SECONDS = 0.015
-"""How long an attempt waits for others, to be sent with them, while all workers are busy anyhow.
+SEND_SECONDS = 0.05
+"""How long an attempt waits for others, to be sent with them, while more than enough wait at the workers.
 
-To send one alone costs the scheduler and its worker a third more than to send several.
+Much of what a run costs the scheduler is what its messages cost.
 """
+
+STOCK = 48
+"""How many attempts wait at the workers and the scheduler at the least: the more, the fewer messages bring them."""
 
 STOP_AGAIN_SECONDS = 1.0
 """After how long the order to stop is repeated: what waits at one worker may be on its way to another."""
@@ -42,7 +46,7 @@ ANSWER_SECONDS = 15.0
 """How long a worker has, beyond the grace, to say that a run was stopped; and a scheduler to answer."""
 
 
-class DaskEngine:
+class DaskEngine(RemoteEngine):
     """Runs commands on a Dask cluster.
 
     Args:
@@ -62,6 +66,9 @@ class DaskEngine:
         self._flights: dict[int, Flight] = {}
         self._tasks: dict[int, Task] = {}
         self._outbox: list[Flight] = []
+        self._done: list[Task] = []
+        """What has ended and is not let go of yet."""
+        self._submitting: asyncio.TimerHandle | None = None
         self._cluster: Cluster | None = None
         self._room = 1
         self._changed: Callable[[], object] = _nothing
@@ -100,19 +107,22 @@ class DaskEngine:
         self._spawn(self._watch(cluster))
 
     def width(self, wanted: int | None) -> int:
-        """As many as are wanted, and twice what runs at once at the most; see `Engine.width`.
+        """As many as are wanted, with a stock beyond what runs at once at the most; see `Engine.width`.
 
-        What waits at its worker can start there at once. More would only wait at the scheduler, which is slower then.
+        What waits at its worker can start there at once. Much more would only make the scheduler slower.
         """
-        return max(1, min(wanted or 2 * self._room, 2 * self._room))
+        most = self._room + max(self._room, STOCK)
+        return max(1, min(wanted or most, most))
 
     def close(self) -> None:
         """Let go of the cluster; see `Engine.close`."""
         with self._opening:
             cluster, self._cluster = self._cluster, None
+            left, self._done = [*self._done, *self._tasks.values()], []
             self._tasks.clear()
             if cluster is None:
                 return
+            _carry(cluster.client.loop.asyncio_loop, _release, left)
             with suppress(OSError, RuntimeError, TimeoutError, ValueError):  # there may be nobody to take leave of
                 cluster.client.unsubscribe_topic(self._topic)
             if cluster.is_ours:
@@ -138,7 +148,8 @@ class DaskEngine:
         finally:
             del self._flights[number]
             if (task := self._tasks.pop(number, None)) is not None:
-                task.release()
+                self._done.append(task)
+                self._submit_soon()
 
     async def _send(self, attempt: Attempt, output: Output) -> Flight:
         """Hand an attempt to the scheduler. Raises EngineError."""
@@ -149,18 +160,37 @@ class DaskEngine:
             await asyncio.get_running_loop().run_in_executor(None, self.open, self._changed)
         gpus = int(self._resources.get("GPU", 0))
         command = from_here(attempt.command)
-        order = Order(self._topic, next(self._numbers), command, attempt.limits, attempt.environ, gpus)
+        is_urgent = len(self._flights) <= self._room
+        order = Order(self._topic, next(self._numbers), command, attempt.limits, attempt.environ, gpus, is_urgent)
         flight = self._flights[order.number] = Flight(order, attempt, output, self._consume)
-        if not self._outbox:
-            are_busy = len(self._flights) > self._room
-            self._loop.call_later(SEND_SECONDS if are_busy else 0, self._submit)
         self._outbox.append(flight)
+        self._submit_soon()
         return flight
 
+    def _submit_soon(self) -> None:
+        """Submit when that pays: at once if the workers might have nothing to do, else once half the stock is gone."""
+        loop = asyncio.get_running_loop()
+        is_due = bool(self._outbox) and len(self._outbox) >= self._stock // 2
+        if self._submitting is not None:
+            if not is_due or self._submitting.when() <= loop.time():
+                return
+            self._submitting.cancel()
+        self._submitting = loop.call_later(0 if is_due else SEND_SECONDS, self._submit)
+
+    @property
+    def _stock(self) -> int:
+        """How many attempts wait at the workers and the scheduler."""
+        return max(0, len(self._flights) - len(self._outbox) - self._room)
+
     def _submit(self) -> None:
-        """Hand what was asked for meanwhile to the scheduler."""
+        """Hand what was asked for meanwhile to the scheduler, and let go of what has ended."""
+        self._submitting = None
+        done, self._done = self._done, []
         flights, self._outbox = [flight for flight in self._outbox if not flight.ending.done()], []
-        if not flights or self._cluster is None:
+        if self._cluster is None:
+            return
+        _carry(self._cluster.client.loop.asyncio_loop, _release, done)  # from here, each would wake that thread
+        if not flights:
             return
         orders = [flight.order for flight in flights]
         tasks = self._cluster.client.map(
@@ -200,19 +230,6 @@ class DaskEngine:
         if done.result() == [False]:
             flight.refuse(Status.interrupted, STOPPED)
 
-    def forget(self, attempt: Attempt) -> None:
-        """Nothing is kept of a run; see `Engine.forget`."""
-
-    def pause(self) -> None:
-        """Nothing: what runs elsewhere goes on; see `Engine.pause`."""
-
-    def resume(self) -> None:
-        """Nothing was stopped; see `Engine.resume`."""
-
-    def strays(self) -> Mapping[int, str]:
-        """None: what runs leave behind is found where they run; see `Engine.strays`."""
-        return {}
-
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""
         self._ask("taskexp_stop", keys=[flight.order.key for flight in list(self._flights.values())], kill=True)
@@ -226,7 +243,8 @@ class DaskEngine:
 
     # ---- what comes from the cluster; in the client's thread
 
-    def _hear(self, words: Sequence[Word]) -> None:
+    def _hear(self, message: bytes) -> None:
+        words = read_words(message)
         if words[0][0] == "room":
             self._spawn(self._look_for_room())
         elif self._loop is not None:
@@ -265,7 +283,8 @@ class DaskEngine:
                     when, pid, host, worker = facts
                     flight.begin(datetime.fromisoformat(when), pid, host, worker)
                 case "output":
-                    flight.take(*facts)
+                    stream, text = facts
+                    flight.take(stream, text.encode("latin-1"))
                 case "ended":
                     flight.end(read_ending(facts[0]))
                 case "lost":
@@ -300,6 +319,11 @@ def _carry(loop: asyncio.AbstractEventLoop, act: Callable[..., object], *argumen
     """Have something done on the loop's thread; in vain if it is closed."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(act, *arguments)
+
+
+def _release(tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        task.release()
 
 
 def _nothing() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from distributed import SchedulerPlugin
 
-from taskexp.engines.dask.order import LEDGER, Word, topic_of
+from taskexp.engines.dask.order import LEDGER, Word, topic_of, write_words
 from taskexp.engines.dask.shapes import SchedulerShape
 
 SETTLE_SECONDS = 10.0
@@ -117,7 +117,7 @@ class Ledger(SchedulerPlugin):
             held.changed.clear()
             await held.changed.wait()
 
-    def report(self, topic: str, message: Sequence[Word], worker: str = "") -> None:
+    def report(self, topic: str, message: bytes, worker: str = "") -> None:
         """Pass a message on to its client."""
         self._send(topic, message)
 
@@ -169,8 +169,8 @@ class Ledger(SchedulerPlugin):
             self._tell(topic, ("room", 0))
 
     def _tell(self, topic: str, word: Word) -> None:
-        self._send(topic, [word])
+        self._send(topic, write_words([word]))
 
-    def _send(self, topic: str, message: Sequence[Word]) -> None:
+    def _send(self, topic: str, message: bytes) -> None:
         if (client := self._clients.get(topic)) is not None:
             self._scheduler.client_send(client, {"op": "event", "topic": topic, "event": message})

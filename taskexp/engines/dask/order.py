@@ -1,19 +1,22 @@
 """Order: what the client, the scheduler and the workers tell each other, as plain values.
 
 The key of an attempt is `TOPIC-NUMBER`: the topic is one engine of one driver. What goes to the client is a list of
-words, each with the number of its attempt, of what Dask sends as it is:
+words, each with the number of its attempt:
 
     ("started", number, time, pid, host, worker)
-    ("output", number, "stdout" or "stderr", bytes)
+    ("output", number, "stdout" or "stderr", the bytes as Latin-1)
     ("ended", number, the ending as JSON)
     ("lost", number, worker, host)
     ("erred", number, why)
     ("room", 0)
+
+Such a list is sent as JSON, so that the scheduler passes it on unread. To read it runs nothing.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from taskexp.plan.command import Command
 from taskexp.run.engine import Limits
@@ -45,6 +48,7 @@ class Order:
         limits: when it is stopped.
         environ: the variables that it has beside those of the command.
         gpus: how many GPUs it has to itself.
+        is_urgent: whether nothing may be left to do until its end is known; else that may wait for other words.
         version: the TaskExp that asks; a worker of another one refuses.
     """
 
@@ -54,6 +58,7 @@ class Order:
     limits: Limits
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     gpus: int = 0
+    is_urgent: bool = True
     version: str = __version__
 
     @property
@@ -68,3 +73,13 @@ def topic_of(key: object) -> tuple[str, int] | None:
         return None
     topic, _, number = key.rpartition("-")
     return (topic, int(number)) if number.isdecimal() else None
+
+
+def write_words(words: Sequence[Word]) -> bytes:
+    """Write a message."""
+    return json.dumps(words, ensure_ascii=False).encode()
+
+
+def read_words(message: bytes) -> Sequence[Word]:
+    """Read a message."""
+    return cast("Sequence[Word]", json.loads(message))

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from distributed import WorkerPlugin, get_worker
 
-from taskexp.engines.dask.order import OUTPOST, WINDOW_BYTES, Order, Word
+from taskexp.engines.dask.order import OUTPOST, WINDOW_BYTES, Order, Word, write_words
 from taskexp.engines.dask.shapes import WorkerShape
 from taskexp.engines.place import placed
 from taskexp.engines.plain import write_ending
@@ -104,7 +104,8 @@ class Outpost(WorkerPlugin):
             ending = await self._run(order, devices, mail)
         if ending.status is Status.not_started:
             ending = replace(ending, error=f"{ending.error} (on {self._host})")
-        mail.end(order.number, replace(ending, worker=str(self._worker.name), devices=devices))
+        ending = replace(ending, worker=str(self._worker.name), devices=devices)
+        mail.end(order.number, ending, at_once=order.is_urgent)
 
     @contextmanager
     def _holding(self, order: Order) -> Generator[Mapping[str, str]]:
@@ -163,7 +164,7 @@ class SentOutput:
     def feed(self, stream: StreamName, chunk: bytes) -> bool:
         """Send a chunk; False asks for a pause until `when_drained` calls."""
         self._sent += len(chunk)
-        self._mail.post(("output", self._order.number, stream, chunk), len(chunk))
+        self._mail.post(("output", self._order.number, stream, chunk.decode("latin-1")), len(chunk))
         return self._sent - self._consumed < WINDOW_BYTES
 
     def when_drained(self, callback: Callable[[], object]) -> None:
@@ -207,13 +208,14 @@ class Mail:
             self._send()
         elif self._timer is None:
             loop = asyncio.get_running_loop()
-            due = self._sent_at + BATCH_SECONDS if size else loop.time() + BATCH_SECONDS
+            due = (self._sent_at if size else loop.time()) + BATCH_SECONDS
             self._timer = loop.call_soon(self._send) if due <= loop.time() else loop.call_at(due, self._send)
 
-    def end(self, number: int, ending: Ending) -> None:
-        """Send how an attempt ended, now."""
-        self._words.append(("ended", number, write_ending(ending)))
-        self._send()
+    def end(self, number: int, ending: Ending, at_once: bool) -> None:
+        """Send how an attempt ended: at once, or soon with what else there is."""
+        self.post(("ended", number, write_ending(ending)), 1)
+        if at_once:
+            self._send()
 
     def _send(self) -> None:
         if self._timer is not None:
@@ -223,7 +225,8 @@ class Mail:
         self._words, self._bytes = [], 0
         self._sent_at = asyncio.get_running_loop().time()
         if words:
-            self._worker.batched_send({"op": "taskexp-report", "topic": self._topic, "message": words})
+            message = write_words(words)
+            self._worker.batched_send({"op": "taskexp-report", "topic": self._topic, "message": message})
 
 
 def _gpus_of(worker: WorkerShape) -> list[str]:

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from taskexp.engines.place import from_here
+from taskexp.engines.remote import RemoteEngine
 from taskexp.engines.slurm.depot import FOLDER, Depot, Order
 from taskexp.engines.slurm.job import Job
 from taskexp.engines.slurm.queue import Queue, verdict_on
@@ -48,7 +49,7 @@ _ROOT = str(Path(__file__).parents[3])
 _PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from taskexp.engines.slurm.shim import main; main()"
 
 
-class ArrayEngine:
+class ArrayEngine(RemoteEngine):
     """Runs commands as jobs of Slurm.
 
     Args:
@@ -245,16 +246,6 @@ class ArrayEngine:
 
         if elements:
             threading.Thread(target=cancel, name=THREAD_PREFIX + "scancel", daemon=True).start()
-
-    def pause(self) -> None:
-        """Nothing: what runs elsewhere goes on; see `Engine.pause`."""
-
-    def resume(self) -> None:
-        """Nothing was stopped; see `Engine.resume`."""
-
-    def strays(self) -> Mapping[int, str]:
-        """None: what runs leave behind is found where they run; see `Engine.strays`."""
-        return {}
 
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from taskexp.engines.remote import RemoteEngine
 from taskexp.engines.slurm.tools import (
     Node,
     call,
@@ -29,7 +30,7 @@ from taskexp.words.errors import EngineError
 from taskexp.words.outcome import Ending, Status
 
 
-class StepEngine:
+class StepEngine(RemoteEngine):
     """Runs commands as steps of an allocation.
 
     Args:
@@ -165,19 +166,6 @@ class StepEngine:
         """End a run gracefully; see `Engine.stop`."""
         if (step := self._steps.get(attempt)) is not None:
             self._local.stop(step)
-
-    def forget(self, attempt: Attempt) -> None:
-        """Nothing is kept of a run; see `Engine.forget`."""
-
-    def pause(self) -> None:
-        """Nothing: what runs elsewhere goes on; see `Engine.pause`."""
-
-    def resume(self) -> None:
-        """Nothing was stopped; see `Engine.resume`."""
-
-    def strays(self) -> Mapping[int, str]:
-        """None: what runs leave behind is found where they run; see `Engine.strays`."""
-        return {}
 
     def kill(self) -> None:
         """Kill everything at once; see `Engine.kill`."""
