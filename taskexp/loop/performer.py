@@ -2,9 +2,11 @@
 
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from taskexp.loop.recorder import Record, Recorder
 from taskexp.loop.run import Run
+from taskexp.plan.point import Point
 from taskexp.run.devices import CPUS, parse_cpus
 from taskexp.run.engine import Attempt, Engine, run_name
 from taskexp.run.output import RunOutput, run_dry
@@ -107,7 +109,7 @@ class Performer:
             self._environ(run, slot, devices),
             parse_cpus(devices[CPUS], "slots") if CPUS in devices else None,
             on_start=record.note_pid,
-            identify=lambda: run_name(run.point.fingerprint, run.attempt_number),
+            identify=partial(_name, run.point, run.attempt_number),
             on_shortage=self._on_shortage,
         )
         if hurried():  # while it was recorded
@@ -141,3 +143,7 @@ class Performer:
             "TASKEXP_SLOT": str(slot),
             "TASKEXP_ATTEMPT": str(run.attempt_number),
         }
+
+
+def _name(point: Point, attempt: int) -> str:
+    return run_name(point.fingerprint, attempt)

@@ -66,10 +66,8 @@ class Run:
     def __init__(self, point: Point, transcript: Transcript) -> None:
         self.point = point
         self.transcript = transcript
-        self.on_settled: list[Callable[[], object]] = []
-        """Called on the event loop once the result is there."""
         self.on_over: list[Callable[[], object]] = []
-        """Called on the event loop once all that it said is written, too."""
+        """Called on the event loop once the result is there and all that it said is written."""
 
     @property
     def claimed(self) -> bool:
@@ -137,6 +135,12 @@ class Run:
             worker=ending.worker,
         )
         return self.latest
+
+    def tell_over(self) -> None:
+        """Call those who wait for the end. They are let go of then: some of them refer to the run."""
+        acts, self.on_over = self.on_over, []
+        for act in acts:
+            act()
 
     def last_output(self) -> str:
         """Return the last of what its last attempt printed, where that is kept."""

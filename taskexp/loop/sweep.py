@@ -389,15 +389,13 @@ class Sweep:
                 why = repr(error) if error else "the event loop was closed"
                 self._settle(run, run.conclude(Ending.unstarted(status, why)))
         finally:
-            for act in run.on_over:
-                act()
+            run.tell_over()
 
     def drop(self, run: Run, why: str) -> None:
         """End a run that was asked for and will not start; see `Owner`."""
         run.transcript.write_said()
         self._settle(run, run.conclude(Ending.unstarted(Status.interrupted, why)))
-        for act in run.on_over:
-            act()
+        run.tell_over()
         self.turnstile.notify()
 
     def break_off(self, run: Run) -> None:
@@ -434,8 +432,6 @@ class Sweep:
                 self.stop()
         if halt is not None and not self.stopping:
             self._give_up(halt)
-        for act in run.on_settled:
-            act()
 
     def _give_up(self, halt: Halt) -> None:
         """Have enough: nothing starts any more, and the loop comes to its end by itself."""

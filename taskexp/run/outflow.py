@@ -75,9 +75,11 @@ class Outflow:
         return True
 
     def close(self) -> None:
-        """Read no more."""
+        """Read no more, and refer to nobody: what refers to each other is left to the garbage collector."""
         for pipe in self._pipes:
             pipe.close()
+        self._pipes = ()
+        self._tell_over = _nobody
 
     def took(self, stream: StreamName, chunk: bytes) -> None:
         """Pass on a chunk that a pipe has read, and pause the pipes if the output cannot follow."""
@@ -103,3 +105,7 @@ class Outflow:
         self.last_output = self._clock.now()
         for pipe in self._pipes:
             pipe.resume()
+
+
+def _nobody() -> None:
+    return

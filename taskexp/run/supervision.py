@@ -351,6 +351,7 @@ class Supervision:
             pass
         if self._unwatch is not None:
             self._unwatch()
+            self._unwatch = None
         if self._child is not None and self._child.reaped is None:
             self._child.destroy()
         self._outflow.close()
