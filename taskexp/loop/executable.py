@@ -52,7 +52,7 @@ class Executable:
 
         None without a journal, and before the first attempt begins.
         """
-        return self._run.log_path
+        return None if self._run.log_path is None else Path(self._run.log_path)
 
     @property
     def argv(self) -> list[str]:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from pathlib import Path
 
 from taskexp.loop.options import ExecuteOptions
 from taskexp.plan.command import quote
@@ -41,7 +40,7 @@ class Run:
     """Where the output of its attempts goes, once the first has begun."""
     row: RunRow | None = None
     """The row that shows its attempt while that goes on, where runs are shown."""
-    log_path: Path | None = None
+    log_path: str | None = None
     """Where the output of its last attempt is recorded; None without a journal."""
     latest: RunResult | None = None
     """How its last attempt ended."""

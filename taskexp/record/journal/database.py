@@ -44,7 +44,7 @@ class told:  # noqa: N801 - a context manager reads as a word
 
     __slots__ = ("_path",)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         self._path = path
 
     def __enter__(self) -> None:

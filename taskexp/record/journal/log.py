@@ -6,7 +6,6 @@ between two last lines that have none.
 """
 
 import os
-from pathlib import Path
 
 from taskexp.run.strand import Executor, Strand
 from taskexp.run.taps import STREAM_NAMES, StreamName
@@ -80,6 +79,6 @@ class Log:
             self._descriptor = -1
 
 
-def open_log(path: Path) -> int:
+def open_log(path: str) -> int:
     """Make the file of a log and return its descriptor; one that is there belongs to no attempt of this journal."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -76,7 +76,8 @@ class Syncer:
     def __init__(self, path: Path, gather_seconds: float) -> None:
         self._gather_seconds = gather_seconds
         self._path = path.with_name(path.name + "-wal")
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._waiting: list[Tell] = []
         self._busy = False
         self._closing = False
@@ -86,7 +87,7 @@ class Syncer:
 
     def put(self, tell: Tell) -> None:
         """Have somebody told once all that was committed so far is on the disk, or why it is not."""
-        with self._condition:
+        with self._lock:
             self._waiting.append(tell)
             if not self._busy:
                 self._condition.notify_all()
@@ -151,7 +152,8 @@ class Writer:
 
     def __init__(self, path: Path, *, gathers: bool) -> None:
         self._path = path
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._entries: deque[Entry] = deque()
         self._kept: list[Entry] = []
         self._busy = False
@@ -169,7 +171,7 @@ class Writer:
 
     def put(self, entry: Entry) -> None:
         """Have a change made, after those that came before it; from any thread."""
-        with self._condition:
+        with self._lock:
             if self._busy or self._entries or not self._is_quick:
                 self._entries.append(entry)
                 self._condition.notify_all()
@@ -240,7 +242,7 @@ class Writer:
             return group
 
     def _let_go(self) -> None:
-        with self._condition:
+        with self._lock:
             self._busy = False
             if self._entries or self._closing or self._commits >= CHECKPOINT_COMMITS:
                 self._condition.notify_all()
