@@ -201,6 +201,7 @@ class LocalEngine:
         self._watchdog.close()
         if self._watch is not None:
             self._watch.close()
+            self._watch = None
         if self._null >= 0:
             os.close(self._null)
             self._null = -1

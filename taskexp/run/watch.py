@@ -57,14 +57,20 @@ class Watch:
         self._epoll.unregister(descriptor)
 
     def close(self) -> None:
-        """Give back what the event loop has, unless it is in use; any thread. A loop that is closed has nothing."""
-        with suppress(RuntimeError):
+        """Give back what is open, unless it is in use; any thread."""
+        try:
             self.loop.call_soon_threadsafe(self._close)
+        except RuntimeError:  # the loop has closed: it watches nothing any more
+            self._close_epoll()
 
     def _close(self) -> None:
         self.alarm.close()
         if self._epoll is not None and not self._callbacks:
             self.loop.remove_reader(self._epoll.fileno())
+            self._close_epoll()
+
+    def _close_epoll(self) -> None:
+        if self._epoll is not None:
             self._epoll.close()
             self._epoll = None
 
