@@ -4,6 +4,7 @@ Loops over `/bin/true` that do what a run cannot do without and nothing else: no
 record of what came of it. Next to each stands TaskExp.
 
 - several at once: two pipes, a start, a pidfd, the reads, a wait, all from one epoll
+- the same on an asyncio loop, as anything has to that can be awaited: a task and a timer per run, and what it waits for
 - the same, with what a journal has to leave per run: a file for its log and two transactions of sqlite (none of them
   seen to the disk)
 - one at a time; and handed to a thread with an event loop and back, which a `for` loop in the caller's thread needs if
@@ -55,7 +56,8 @@ def main() -> None:
             {
                 "C loop": lambda: in_c(workers),
                 "system calls alone, from Python": lambda: at_once(runs, workers),
-                "the same and a journal's files": lambda: with_files(runs, workers, folders),
+                "the same on an asyncio loop": lambda: asyncio.run(in_asyncio(runs, workers)),
+                "system calls and a journal's files": lambda: with_files(runs, workers, folders),
                 "TaskExp": lambda: taskexp(runs, workers),
                 "TaskExp, journal": lambda: with_journal(runs, workers, folders),
             },
@@ -119,6 +121,44 @@ def at_once(runs: int, workers: int, begin: Callable[[int], object] = id, end: C
                     pipes.discard(descriptor)
                 poll.unregister(descriptor)
                 os.close(descriptor)
+
+
+async def in_asyncio(runs: int, workers: int) -> None:
+    """Run so many, each in a task that may be cancelled, with a timeout."""
+    loop, environ, waiting = asyncio.get_running_loop(), dict(os.environb), iter(range(runs))
+
+    async def run() -> None:
+        ends = [*os.pipe(), *os.pipe()]
+        actions = [(os.POSIX_SPAWN_DUP2, ends[1], 1), (os.POSIX_SPAWN_DUP2, ends[3], 2)]
+        pid = os.posix_spawn(COMMAND, [COMMAND], environ, file_actions=actions, setsid=True)
+        os.close(ends[1])
+        os.close(ends[3])
+        over, exit_descriptor = loop.create_future(), os.pidfd_open(pid)
+        watched = {ends[0], ends[2], exit_descriptor}
+
+        def read(descriptor: int) -> None:
+            if not os.read(descriptor, 65536):
+                leave(descriptor)
+
+        def leave(descriptor: int) -> None:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            watched.remove(descriptor)
+            if not watched:
+                over.set_result(None)
+
+        for descriptor in watched:
+            loop.add_reader(descriptor, leave if descriptor == exit_descriptor else read, descriptor)
+        timer = loop.call_later(300, over.cancel)
+        await over
+        timer.cancel()
+        os.wait4(pid, 0)
+
+    async def work() -> None:
+        for _ in waiting:
+            await asyncio.create_task(run())
+
+    await asyncio.gather(*(work() for _ in range(workers)))
 
 
 def with_files(runs: int, workers: int, folders: Iterator[Path]) -> None:
