@@ -5,10 +5,7 @@ seen, what is in the pipes is read within a bound, the child is reaped, what it 
 """
 
 import asyncio
-import errno
-import os
 import signal
-import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,12 +13,12 @@ from enum import Enum
 from typing import TypeVar
 
 from taskexp.run.clock import Clock
-from taskexp.run.descendants import MARKER, ProcessTable, ticks_now
+from taskexp.run.descendants import ProcessTable
 from taskexp.run.engine import Attempt, Output
+from taskexp.run.launch import Launch
 from taskexp.run.outflow import DRAIN_SILENCE_SECONDS, Outflow
-from taskexp.run.process import Child, pinned
-from taskexp.run.room import is_spare
-from taskexp.run.spawn import Spawner, Start, driver_environ, start_error
+from taskexp.run.process import Child
+from taskexp.run.spawn import Spawner
 from taskexp.run.strand import Executor
 from taskexp.run.watch import Watch
 from taskexp.run.watchdog import Ward
@@ -33,8 +30,6 @@ beside it that is being started has let go of its copies of the driver's descrip
 
 KILL_PATIENCE_SECONDS = 2.0
 """How long a killed tree has to be gone; a process in an uninterruptible sleep may stay longer."""
-
-_MARKER = MARKER.encode()
 
 T = TypeVar("T")
 
@@ -51,14 +46,12 @@ class Cause(Enum):
 class Supervision:
     """One run on this machine, from its start to the last of its processes."""
 
-    _child: Child | None = None
-    _start: Start | None = None
+    _ended = 0.0
     _exit_seen: asyncio.Event | None = None
     _has_exited = False
     _is_starting = False
     """Whether another thread is starting the child."""
     _start_over: asyncio.Event | None = None
-    _killed = False
     _unwatch: Callable[[], None] | None = None
 
     def __init__(
@@ -72,93 +65,46 @@ class Supervision:
         host: str,
     ) -> None:
         self._attempt = attempt
-        self._table = table
         self._host = host
         self._watch = watch
         self._loop = watch.loop
         self._clock = clock
         self._ward = ward
+        self._launch = Launch(attempt, ward, table, clock)
         self._outflow = Outflow(output, watch, clock, self._saw_end_of_pipes)
         self._cause: asyncio.Future[Cause] = self._loop.create_future()
         self._alarm = watch.alarm
         self._deadlines: dict[Cause, float] = {}
         """When which end is due, on the clock."""
-        self._ends: list[int] = []
-        """What is open while the child is being started: both ends of its stdout and of its stderr, and its stdin."""
-        self._spawning = threading.Lock()
 
     # ---- start
 
+    def prepare(self, spawner: Spawner, stdin: int, *, closes_stdin: bool) -> None:
+        """Make ready; see `Launch.prepare`."""
+        self._launch.prepare(spawner, stdin, closes_stdin=closes_stdin)
+
     def start(self) -> None:
         """Start the child here and now. Raises StartError."""
-        self._launch()
+        self._launch.go()
         self._begin()
 
     def start_aside(self, executor: Executor) -> None:
-        """Start it in another thread, which may take a while: the loop goes on meanwhile. `supervise` raises errors."""
+        """Start it in another thread, which may take a while, as the loop goes on. `supervise` raises its errors."""
         self._is_starting = True
-        executor.submit(self._launch_in_thread)
+        executor.submit(self._start_in_thread)
 
-    def prepare(self, spawner: Spawner, stdin: int, *, closes_stdin: bool) -> None:
-        """Make ready to start the child; then that takes little of Python, and any thread.
-
-        Args:
-            spawner: starts it.
-            stdin: descriptor that it reads from.
-            closes_stdin: whether that is to be closed once it is started, or could not be.
-
-        Raises:
-            StartError: the system has no room for it.
-        """
-        command, ends, added = self._attempt.command, self._ends, dict[bytes, bytes]()
-        if closes_stdin:
-            ends.append(stdin)
-        for overlay in (command.env, self._attempt.environ):
-            for name, value in overlay.items():
-                added[os.fsencode(name)] = os.fsencode(value)
-        environ = driver_environ()
-        # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
-        outer, own = added.get(_MARKER, environ.get(_MARKER)), self._ward.marker.encode()
-        added[_MARKER] = outer + b":" + own if outer else own
-        try:
-            stdout, stderr = os.pipe(), os.pipe()
-            ends[:0] = (*stdout, *stderr)
-            if is_spare(max(ends)):
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        except OSError as error:
-            raise start_error(error, f"could not start {command.argv[0]!r}: {error.strerror}") from error
-        self._start = spawner.prepare(command, environ, added, (stdin, stdout[1], stderr[1]))
-
-    def _launch(self) -> None:
-        """Start the child unless the run has come to its end before; any thread. Raises StartError."""
-        start, self._start = self._start, None
-        with self._spawning:
-            if start is None or self._cause.done() or self._killed:
-                return
-            self._start_time = datetime.now().astimezone()
-            self._started = self._ended = self._clock.now()
-            since_ticks = ticks_now()
-            if self._attempt.cpus is None:
-                spawned = start.start()
-            else:
-                with pinned(self._attempt.cpus):
-                    spawned = start.start()
-            self._child = Child(spawned, since_ticks, self._ward, self._table)
-        if self._killed:  # while it was being started
-            self.kill()
-
-    def _launch_in_thread(self) -> None:
+    def _start_in_thread(self) -> None:
         failure: BaseException | None = None
         try:
-            self._launch()
+            self._launch.go()
         except BaseException as error:
             failure = error
         try:
-            self._loop.call_soon_threadsafe(self._end_launch, failure)
+            self._loop.call_soon_threadsafe(self._end_start, failure)
         except RuntimeError:  # the loop has closed: nobody will see to the run
             self.destroy()
 
-    def _end_launch(self, failure: BaseException | None) -> None:
+    def _end_start(self, failure: BaseException | None) -> None:
         """Learn on the loop how a start in another thread ended."""
         self._is_starting = False
         if self._start_over is not None:
@@ -172,22 +118,15 @@ class Supervision:
         if not self._cause.done():
             self._cause.set_exception(failure)
 
-    def _close_ends(self) -> None:
-        while self._ends:
-            os.close(self._ends.pop())
-
     # ---- the run
 
     def _begin(self) -> None:
         """Watch the child, once it is started; loop."""
-        child = self._child
-        if child is None or not self._ends:  # stopped before it was started, or destroyed
+        child, pipes = self._launch.child, self._launch.take_pipes()
+        if child is None or pipes is None:  # stopped before it was started, or destroyed
             self.end(Cause.STOPPED)
             return
-        stdout, stdout_of_child, stderr, *others = self._ends
-        self._ends = [stdout_of_child, *others]
-        self._outflow.open(stdout, stderr)
-        self._close_ends()
+        self._outflow.open(*pipes)
         self._ward.started(child.pid, child.since_ticks)
         if self._clock.is_held:
             self.pass_on(signal.SIGSTOP)
@@ -196,7 +135,7 @@ class Supervision:
         self._unwatch = child.watch_exit(self._watch, self._saw_exit)
         limits = self._attempt.limits
         if limits.timeout is not None:
-            self._deadlines[Cause.TIMED_OUT] = self._started + limits.timeout
+            self._deadlines[Cause.TIMED_OUT] = self._launch.started + limits.timeout
         if limits.idle_timeout is not None:
             self._deadlines[Cause.WENT_SILENT] = self._outflow.last_output + limits.idle_timeout
         self._set_alarm()
@@ -216,7 +155,7 @@ class Supervision:
         if self._is_starting:
             self._start_over = asyncio.Event()
             await finish(self._start_over.wait())
-        child = self._child
+        child = self._launch.child
         if child is None or child.reaped is not None:
             return None
         # Nearly every run has closed its pipes and leaves nobody behind: its end needs no task of its own.
@@ -232,7 +171,10 @@ class Supervision:
         """Begin the end; the first cause stands, and an exit that was not noticed yet comes first."""
         if self._cause.done():
             return
-        if cause is not Cause.EXITED and self._child is not None and self._child.has_exited():
+        child = self._launch.child
+        if child is None:
+            self._launch.call_off()
+        elif cause is not Cause.EXITED and child.has_exited():
             cause = Cause.EXITED
         self._cause.set_result(cause)
 
@@ -336,26 +278,19 @@ class Supervision:
 
     def pass_on(self, number: int) -> None:
         """Send a signal to all that has not come to its end."""
-        if self._child is not None and self._child.reaped is None:
-            self._child.signal_tree(number)
+        self._launch.pass_on(number)
 
     def kill(self) -> None:
         """Kill what has not come to its end, or is being started."""
-        self._killed = True
-        self.pass_on(signal.SIGKILL)
+        self._launch.kill()
 
     def destroy(self) -> None:
         """Kill and reap at once what has not come to its end; nothing to do after `supervise`."""
-        self._killed = True
-        with self._spawning:  # a start that is under way is waited for: then there is a child, or never will be
-            pass
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
-        if self._child is not None and self._child.reaped is None:
-            self._child.destroy()
+        self._launch.destroy()
         self._outflow.close()
-        self._close_ends()
         self._alarm.clear(self)
         self._ward.over()
 
@@ -364,12 +299,12 @@ class Supervision:
     @property
     def has_started(self) -> bool:
         """Whether there is, or was, a process of it."""
-        return self._child is not None
+        return self._launch.child is not None
 
     @property
     def never_ran(self) -> bool:
         """Whether a signal to the driver's group struck the child before it became the program: start it again."""
-        child = self._child
+        child = self._launch.child
         exited = self._cause.done() and self._cause.result() is Cause.EXITED
         return exited and child is not None and child.reaped is not None and child.reaped.never_ran
 
@@ -383,9 +318,9 @@ class Supervision:
             error = f"{error or 'stopped'}; process {child.pid} or a descendant did not even end by SIGKILL"
         return Ending(
             status,
-            self._start_time,
+            self._launch.start_time,
             datetime.now().astimezone(),
-            timedelta(seconds=self._ended - self._started),
+            timedelta(seconds=self._ended - self._launch.started),
             returncode=returncode,
             error=error,
             max_rss_bytes=reaped.max_rss_bytes if reaped else None,
