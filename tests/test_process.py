@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskexp import RunResult, Status, Task, open_results
-from taskexp.run import signalling, supervision
+from taskexp.run import launch, signalling, supervision
 from taskexp.run.descendants import HAS_PROC, Process, ProcessTable
 
 pytestmark = pytest.mark.skipif(not HAS_PROC, reason="survivors are looked up in /proc")
@@ -735,7 +735,8 @@ def run_while_the_clock_is_set(monkeypatch, tmp_path):
             Clock.reading = after
             (tmp_path / "go").touch()
 
-        monkeypatch.setattr(supervision, "datetime", Clock)
+        for module in (launch, supervision):
+            monkeypatch.setattr(module, "datetime", Clock)
         monkeypatch.setattr(Clock, "reading", before)
         program = f"echo begun; while [ ! -e {tmp_path / 'go'} ]; do sleep 0.01; done"
         (result,) = Task(["sh", "-c", program]).run(use_tqdm=False, ostreams=[], on_verbose=set_clock, **options)

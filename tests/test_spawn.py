@@ -209,6 +209,21 @@ def test_a_run_that_is_ended_while_it_is_being_started_leaves_no_process(
     assert not Path(f"/proc/{pids[0]}").exists()
 
 
+@pytest.mark.usefixtures("way")
+def test_a_variable_of_a_run_stands_in_the_place_of_the_drivers_and_not_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLOUR", "red")
+    monkeypatch.setenv("SHAPE", "round")
+    told = [sys.executable, "-I", "-S", "-c", "print(open('/proc/self/environ').read())"]
+    for value in ("blue", "green"):
+        (environ,) = output_of(Task(told).env("COLOUR", value).env("SIZE", value))
+        variables = environ.rstrip("\0").split("\0")
+        assert [each for each in variables if each.startswith("COLOUR=")] == [f"COLOUR={value}"]
+        assert {"SHAPE=round", f"SIZE={value}"} <= set(variables)
+        assert len(variables) == len({each.split("=")[0] for each in variables})
+
+
 def test_a_driver_whose_standard_streams_are_closed_starts_runs(tmp_path: Path) -> None:
     script = """
 import os, sys
