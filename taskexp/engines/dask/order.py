@@ -77,7 +77,7 @@ def topic_of(key: object) -> tuple[str, int] | None:
 
 def write_words(words: Sequence[Word]) -> bytes:
     """Write a message."""
-    return json.dumps(words, ensure_ascii=False).encode()
+    return json.dumps(words, ensure_ascii=False).encode("utf-8", "surrogatepass")  # as json.loads reads it
 
 
 def read_words(message: bytes) -> Sequence[Word]:
