@@ -45,7 +45,7 @@ def main() -> None:
 
         def in_c(workers: int) -> None:
             command = [loop.path, str(runs), str(workers), COMMAND]
-            subprocess.run(command, stderr=subprocess.DEVNULL, check=True)
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
 
         def compare(base: str, ways: dict[str, Callable[[], object]]) -> None:
             rates = {name: lambda way=way: rate(way, runs) for name, way in ways.items()}

@@ -6,12 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from nursery import READY_SECONDS, Daemon, Nursery
+from waiting import eventually
 
 DASK_MODULES = ("distributed.cli.dask_scheduler", "distributed.cli.dask_worker", "dask.__main__")
 """What the processes of a Dask cluster have to import; one may be forked once another process has."""
@@ -98,7 +97,7 @@ class SlurmCluster:
         files = [f"--{name}-file={folder / f'munge.{name}'}" for name in ("pid", "log", "seed")]
         key = f"--key-file={folder / 'munge.key'}"
         self._start("munged", "--foreground", "--force", f"--socket={gate}", key, *files)
-        eventually_true(gate.exists, "munged does not start")
+        eventually(gate.exists, "munged does not start", READY_SECONDS)
         self._start("slurmctld", "-D", "-c")
         for name in ("n1", "n2"):
             self.start_node(name)
@@ -158,7 +157,10 @@ class SlurmCluster:
         self._nursery.close()
 
     def _wait_for_nodes(self) -> None:
-        eventually_true(lambda: self.says("sinfo", "-h", "-t", "idle", "-o", "%D") == "2", "the nodes are not ready")
+        def are_ready() -> bool:
+            return self.says("sinfo", "-h", "-t", "idle", "-o", "%D") == "2"
+
+        eventually(are_ready, "the nodes are not ready", READY_SECONDS)
 
     def _start(self, program: str, *arguments: str) -> Daemon:
         log = self.folder / f"{program}-{len(self.nodes)}.log"
@@ -224,14 +226,6 @@ def free_ports(number: int) -> list[int]:
     for each in sockets:
         each.close()
     return ports
-
-
-def eventually_true(holds: Callable[[], object], otherwise: str, seconds: float = READY_SECONDS) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.05)
 
 
 def daemons(name: str) -> list[int]:

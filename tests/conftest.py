@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from clusters import DASK_MODULES, DaskCluster, SlurmCluster
 from hypothesis import settings
 from nursery import Nursery
 from requirements import is_there, skip_without
+from waiting import eventually
 
 settings.register_profile("suite", max_examples=30, deadline=None)
 settings.load_profile("suite")
@@ -87,8 +87,15 @@ def dask_cluster(dask_nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def slurm_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
     """A Slurm of two nodes; who harms it has one of his own."""
+    with a_slurm(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@contextmanager
+def a_slurm(folder: Path) -> Iterator[SlurmCluster]:
+    """Start a Slurm of two nodes, or skip where there can be none."""
     look_for_slurm()
-    cluster = SlurmCluster(tmp_path_factory.mktemp("slurm"))
+    cluster = SlurmCluster(folder)
     try:
         yield cluster
     finally:
@@ -146,19 +153,6 @@ def alive(marker: str) -> list[int]:
     """Return the processes whose command line holds `marker`: give stubborn programs a unique argument."""
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     return [pid for pid in pids if pid != os.getpid() and marker.encode() in cmdline(pid)]
-
-
-def eventually(holds: Callable[[], bool], otherwise: str | Callable[[], str], seconds: float = 10.0) -> None:
-    """Wait for a condition with a generous bound; fail with `otherwise` when it never holds."""
-    deadline = time.monotonic() + seconds
-    while True:
-        looked_at = time.monotonic()
-        if holds():
-            return
-        looked_seconds = time.monotonic() - looked_at
-        if time.monotonic() > deadline:
-            pytest.fail(otherwise if isinstance(otherwise, str) else otherwise())
-        time.sleep(max(0.005, 4 * looked_seconds))  # a look at all processes is dear, and others want the CPU
 
 
 def run_script(

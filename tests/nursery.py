@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
+
+from waiting import eventually
 
 PROGRAM = Path(__file__).parent / "programs" / "nursery.py"
 ROOT = Path(__file__).parent.parent
@@ -93,10 +94,7 @@ class Daemon:
 
     def says(self, text: str) -> "Daemon":
         """Wait until its log has a text."""
-        deadline = time.monotonic() + READY_SECONDS
-        while text not in (said := self.said()):
-            assert time.monotonic() < deadline, f"{text!r} was not said:\n{said}"
-            time.sleep(0.02)
+        eventually(lambda: text in self.said(), lambda: f"{text!r} was not said:\n{self.said()}", READY_SECONDS)
         return self
 
     def said(self) -> str:
@@ -105,11 +103,14 @@ class Daemon:
 
     def wait(self, seconds: float = READY_SECONDS) -> int:
         """Wait until it has ended; returns its code, -N for a signal."""
-        deadline = time.monotonic() + seconds
-        while (code := self._nursery.code_of(self.pid)) is None:
-            assert time.monotonic() < deadline, f"it does not end:\n{self.said()}"
-            time.sleep(0.02)
-        return code
+        codes: list[int | None] = [None]
+
+        def has_ended() -> bool:
+            codes.append(self._nursery.code_of(self.pid))
+            return codes[-1] is not None
+
+        eventually(has_ended, lambda: f"it does not end:\n{self.said()}", seconds)
+        return codes[-1] or 0
 
     def signal(self, number: int) -> None:
         """Send it a signal."""

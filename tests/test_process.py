@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -744,6 +745,21 @@ def run_while_the_clock_is_set(monkeypatch, tmp_path):
         return result
 
     return run
+
+
+def test_a_run_leaves_nothing_to_the_garbage_collector():
+    def garbage(runs: int) -> int:
+        gc.collect()
+        Task("true").repeat(runs).run(use_tqdm=False, ostreams=[], max_workers=4)
+        return gc.collect()
+
+    gc.disable()
+    try:
+        garbage(1)
+        few, many = garbage(10), garbage(60)
+    finally:
+        gc.enable()
+    assert many - few < 50  # there are some fifty objects to each run
 
 
 @pytest.mark.fault("C01")

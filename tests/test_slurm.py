@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from clusters import SlurmCluster, free_ports
-from conftest import alive, eventually, look_for_slurm
+from conftest import a_slurm, alive, eventually
 from nursery import ROOT
 from once import Sweep
 
@@ -134,12 +134,8 @@ def test_jobs_outlive_their_driver_and_the_next_one_takes_them_in(slurm, sweep, 
 @pytest.fixture(scope="module")
 def fragile_cluster(tmp_path_factory):
     """A Slurm for those who kill."""
-    look_for_slurm()
-    cluster = SlurmCluster(tmp_path_factory.mktemp("fragile"))
-    try:
+    with a_slurm(tmp_path_factory.mktemp("fragile")) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture

@@ -39,10 +39,9 @@ class Refusal:
         """What to say of a run that is not started; None while runs start."""
         if self.stopping:
             return STOPPED_EARLY
-        if not self.gives_up:
-            return None
         if self._recorder.error is not None:
             return "the journal could not be written before it could start"
         if self._engine.failure is not None:
             return "the engine was lost before it could start"
-        return f"{self._tally.halted.reason} before it could start" if self._tally.halted is not None else None
+        halted = self._tally.halted
+        return None if halted is None else f"{halted.reason} before it could start"

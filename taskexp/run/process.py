@@ -211,7 +211,7 @@ def _own_peak(enough: int) -> int:
 def pinned(cpus: frozenset[int]) -> Generator[None]:
     """Pin what this thread starts meanwhile to some CPUs; a child takes over the affinity of the thread.
 
-    Not `taskset` in front, which would be one more program, and no preexec_fn (see `_spawn`).
+    Not `taskset` in front, which would be one more program, and no preexec_fn, which would fork the whole driver.
 
     Raises:
         StartError: there are no such CPUs, or this system cannot pin.

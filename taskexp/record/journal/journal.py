@@ -50,9 +50,6 @@ _END = (
 )
 
 
-_NOTHING: dict[object, str] = {None: "null", dict: "{}", list: "[]"}
-
-
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What is asked for in an attempt; secrets are not in it.
@@ -348,7 +345,9 @@ def _end(connection: "sqlite3.Connection", begun: Begun, result: RunResult, pid:
 
 def _encode(value: object) -> str:
     """Write a value as JSON; most columns of most rows have nothing to say, and the encoder takes 3 us to say so."""
-    return _encode_any(value) if value else _NOTHING.get(value if value is None else type(value)) or _encode_any(value)
+    if value is None:
+        return "null"
+    return "{}" if value == {} else _encode_any(value)
 
 
 def _plain(value: Value) -> object:
