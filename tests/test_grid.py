@@ -643,6 +643,13 @@ def test_a_first_repeat_has_the_id_of_a_run_that_nothing_repeats():
     assert Task("x").fixed("--n", 1).repeat(4)[0].id == Task("x").fixed("--n", 1)[0].id
 
 
+def test_an_id_stays_what_it_was_in_earlier_versions():
+    texts = Task("prog 100% %s").fixed("--a%", "5%").arg("--n", range(5)).arg("--s", ["x%", "\udcff", "é"]).repeat(2)
+    assert [texts[17].id, texts[29].id] == ["bdf7bbfd41897e70", "ce99aaff352f9404"]
+    twins = Task("p").arg("--x", [1, 1, 2]).switch("--v") + Task("p").arg("--x", [2, 3]).switch("--v")
+    assert [twins[index].id for index in (1, 3, 7)] == ["1edba6a3ca3df34f", "96ff32a8edca4f5b", "9c0ade2177953da4"]
+
+
 def test_a_repeat_is_no_twin_of_an_equal_value():
     repeated, twins = Task("x").arg("--n", [1]).repeat(2), Task("x").arg("--n", [1, 1])
     assert repeated[0].id == twins[0].id

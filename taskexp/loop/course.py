@@ -11,7 +11,7 @@ SEEK_SECONDS = 0.02
 """How long to look for the next point that `where` lets through before others have their turn."""
 
 STEPS_PER_LOOK = 64
-"""How many recorded points are passed over, at 5 us each, between two looks at the clock."""
+"""How many recorded points are passed over, at 3 us each, between two looks at the clock."""
 
 
 class Sought(NamedTuple):

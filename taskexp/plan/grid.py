@@ -88,10 +88,9 @@ class Grid:
         axes = (part for part in self.spec.parts if isinstance(part, Axis))
         return self.content, {*self.constants, *(_field(axis.place) for axis in axes)}
 
-    def fingerprint(self, digits: Sequence[int]) -> bytes:
-        """Hash the content of the point with these digits: 16 bytes, the same in every process."""
-        twin_number = self.twin_number(digits, self.fields(digits)) if self._has_twins else 0
-        return self._stencil.fingerprint(digits, twin_number)
+    def fingerprint(self, place: int) -> bytes:
+        """Hash the content of the point at a place, from 0: 16 bytes, the same in every process."""
+        return self._stencil.fingerprint(place, self.twin_number(self.space.digits(place)) if self._has_twins else 0)
 
     @cached_property
     def _stencil(self) -> Stencil:
@@ -109,9 +108,9 @@ class Grid:
             fields.update(zip((_field(axis.place) for axis in dimension.axes), dimension.row(digit), strict=True))
         return fields
 
-    def twin_number(self, digits: Sequence[int], fields: Fields) -> int:
+    def twin_number(self, digits: Sequence[int]) -> int:
         """Count the points before this one that are identical with it, in this grid and in those before it."""
-        number = 0
+        number, fields = 0, self.fields(digits)
         for dimension, digit in zip(self.dimensions, digits, strict=True):
             number = number * dimension.twins(dimension.row(digit)) + dimension.twins_before(digit)
         return number + sum(grid._count_of(fields) for grid in self._alike)

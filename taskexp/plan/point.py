@@ -75,7 +75,7 @@ class Point(Mapping[str, Value]):
     @cached_property
     def fingerprint(self) -> bytes:
         """The content's full hash, 16 bytes: what `id` is the head of."""
-        return self._grid.fingerprint(self._digits)
+        return self._grid.fingerprint(self.index - self._grid.offset)
 
     @property
     def params(self) -> dict[str, Value]:

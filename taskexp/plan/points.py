@@ -43,7 +43,7 @@ class Points:
     def fingerprint(self, index: int) -> bytes:
         """Return the fingerprint of point `index`, from 0, without making the point."""
         grid = self._grid_of(index)
-        return grid.fingerprint(grid.space.digits(index - grid.offset))
+        return grid.fingerprint(index - grid.offset)
 
     def _grid_of(self, index: int) -> Grid:
         return self.grids[0] if len(self.grids) == 1 else self.grids[bisect_right(self._offsets, index) - 1]

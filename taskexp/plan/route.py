@@ -40,6 +40,8 @@ class Route:
     step_count: int = field(init=False)
     """The number of the shard's positions, those before the start included."""
     _sequence: "_Sequence" = field(init=False)
+    _part: int = field(init=False)
+    _parts: int = field(init=False)
 
     def __post_init__(self) -> None:
         sequence = _make_sequence(self.points, self.order, checked_int(self.seed, "seed"))
@@ -49,14 +51,15 @@ class Route:
         if not 0 <= start < size:
             raise ArgumentValueError(f"start={start} is outside the loop of {size} points; give 0 to {size - 1}")
         object.__setattr__(self, "shard", (part, parts))
+        object.__setattr__(self, "_part", part)
+        object.__setattr__(self, "_parts", parts)
         object.__setattr__(self, "_sequence", sequence)
         object.__setattr__(self, "first_step", _steps_before(start, part, parts))
         object.__setattr__(self, "step_count", _steps_before(size, part, parts))
 
     def index(self, step: int) -> int:
         """Return the index, in the full grid, of the point that is visited at a step."""
-        part, parts = cast("tuple[int, int]", self.shard)
-        return self._sequence.index(part + step * parts)
+        return self._sequence.index(self._part + step * self._parts)
 
 
 def checked_shard(shard: object) -> tuple[int, int]:
@@ -88,7 +91,7 @@ def _make_sequence(points: Points, order: object, seed: int) -> _Sequence:
     visits = [Visits(grid) for grid in points.grids]
     match order:
         case "loop":
-            return _InLoopOrder(visits)
+            return visits[0] if len(visits) == 1 else _InLoopOrder(visits)
         case "shuffle":
             return _Shuffled(_InLoopOrder(visits), seed)
         case "interleave":

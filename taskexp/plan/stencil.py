@@ -1,7 +1,7 @@
 """Stencil: the content of a grid's points, written but for the values of its loops.
 
 A sweep that goes on looks up every point that it has recorded, so the content of a point is put together from parts
-that are ready: 5 us a point, where writing it anew takes 20 us and more.
+that are ready: 2 us a point, where writing it anew takes 20 us and more.
 """
 
 import hashlib
@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 
 from taskexp.plan.dimension import Dimension
 from taskexp.plan.parts import Axis, Kind, Place, content_of
+
+_EMPTY = hashlib.blake2b(digest_size=16)
+"""The hash of nothing: to copy it takes a third of the time that it takes to make one."""
 
 LISTED = 10_000
 """The contents of so many values are kept; those of longer loops are written each time."""
@@ -24,35 +27,40 @@ class Stencil:
     """
 
     def __init__(self, head: str, constants: dict[tuple[Kind, str], str], dimensions: Sequence[Dimension]) -> None:
-        columns = {
-            _field(axis.place): (number, _column(axis))
-            for number, dimension in enumerate(dimensions)
-            for axis in dimension.axes
-        }
-        self._texts = [head]
+        columns = dict[tuple[Kind, str], tuple[int, int, Callable[[int], str]]]()
+        stride = 1
+        for dimension in reversed(dimensions):
+            columns |= {_field(axis.place): (stride, dimension.size, _column(axis)) for axis in dimension.axes}
+            stride *= dimension.size
+        self._form = _literal(head)
         self._blanks: list[tuple[int, int, Callable[[int], str]]] = []
-        """For each blank, its place among the texts, the number of the loop, and its contents by digit."""
+        """For each blank of the form, how many points its value stays, how many it has, and their contents."""
         for field in sorted(constants.keys() | columns.keys(), key=_beginning):
-            self._texts[-1] += f"\1{_beginning(field)}"
+            self._form += f"\1{_literal(_beginning(field))}"
             if field in columns:
-                self._blanks.append((len(self._texts), *columns[field]))
-                self._texts += ["", ""]
+                self._blanks.append(columns[field])
+                self._form += "%s"
             else:
-                self._texts[-1] += constants[field]
-        self._texts[-1] += "\1"
+                self._form += _literal(constants[field])
+        self._form += "\1%d"
 
-    def fingerprint(self, digits: Sequence[int], twin_number: int) -> bytes:
-        """Hash the content of the point with these digits: 16 bytes.
+    def fingerprint(self, place: int, twin_number: int) -> bytes:
+        """Hash the content of a point: 16 bytes.
 
         Args:
-            digits: one per loop.
+            place: its place in the grid, from 0.
             twin_number: how many points before it have the same content.
         """
-        texts = self._texts.copy()
-        for place, number, column in self._blanks:
-            texts[place] = column(digits[number])
-        texts.append(str(twin_number))
-        return hashlib.blake2b("".join(texts).encode("utf-8", "surrogateescape"), digest_size=16).digest()
+        contents = [column(place // stride % size) for stride, size, column in self._blanks]
+        content = self._form % (*contents, twin_number)
+        digest = _EMPTY.copy()
+        digest.update(content.encode("utf-8", "surrogateescape"))
+        return digest.digest()
+
+
+def _literal(text: str) -> str:
+    """Write a text so that it stands in a form as it is."""
+    return text.replace("%", "%%")
 
 
 def _field(place: Place) -> tuple[Kind, str]:

@@ -36,6 +36,8 @@ class Visits:
 
     def index(self, position: int) -> int:
         """Return the index of the point at a position, in the order of the loops."""
+        if not self._draws:
+            return self._offset + position
         head, tail = divmod(position, self._tail_size)
         places: list[tuple[int, int]] = []
         for draw, block in reversed(self._draws):

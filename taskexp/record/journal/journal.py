@@ -289,9 +289,9 @@ def _begin_driver(connection: "sqlite3.Connection", provenance: Provenance) -> i
 
 def _recorded(connection: "sqlite3.Connection", rerun: Rerun) -> set[bytes]:
     """Read which runs do not run again."""
-    kept = {str(status) for status in rerun.kept}
-    runs = connection.execute("SELECT fingerprint, status FROM run")
-    return {fingerprint for fingerprint, status in runs if status in kept}
+    kept = [str(status) for status in rerun.kept]
+    statement = f"SELECT fingerprint FROM run WHERE status IN ({', '.join('?' * len(kept))})"
+    return {fingerprint for (fingerprint,) in connection.execute(statement, kept)}
 
 
 def _attempts_of(connection: "sqlite3.Connection", fingerprint: bytes) -> int:
