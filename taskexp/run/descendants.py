@@ -7,8 +7,11 @@ at. Where there is no /proc, nothing is found and the group is all there is.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+
+TYPE_CHECKING = False  # as in `typing`, whose import alone takes its time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
 
 MARKER = "TASKEXP_RUN"
 """The environment variable that marks the processes of a run."""
@@ -39,16 +42,15 @@ class Process:
         return hash((self.pid, self.start_ticks))
 
 
+_driver_marks: dict[int, str] = {}
+
+
 def driver_mark() -> str:
     """Name this process in the markers of its runs: its pid and its start, which no later process has, too."""
     pid = os.getpid()
-    return f"{pid}.{_own_start_ticks(pid)}"
-
-
-@cache
-def _own_start_ticks(pid: int) -> int:
-    """Return when this process was started; a fork of it has a `pid` of its own to ask with."""
-    return start_ticks(pid) or 0
+    if pid not in _driver_marks:  # a fork of the driver has a number of its own to ask with
+        _driver_marks[pid] = f"{pid}.{start_ticks(pid) or 0}"
+    return _driver_marks[pid]
 
 
 def ticks_now() -> int:
@@ -103,7 +105,7 @@ class ProcessTable:
 class _Snapshot:
     """The living processes by what they are looked up by, so that a thousand look-ups cost one scan."""
 
-    def __init__(self, processes: Iterable[Process]) -> None:
+    def __init__(self, processes: "Iterable[Process]") -> None:
         self.by_group: dict[int, list[Process]] = {}
         self.by_parent: dict[int, list[Process]] = {}
         self.by_marker: dict[bytes, list[Process]] = {}
@@ -122,7 +124,7 @@ def _markers(process: Process) -> list[bytes]:
     return []
 
 
-def family(since_ticks: int, belongs: Callable[[Process, list[bytes]], bool]) -> list[Process]:
+def family(since_ticks: int, belongs: "Callable[[Process, list[bytes]], bool]") -> list[Process]:
     """Find the living processes that belong somewhere, and all their descendants.
 
     Args:
@@ -211,12 +213,12 @@ def is_alive(process: Process) -> bool:
     return now is not None and now.start_ticks == process.start_ticks  # its parent may have died meanwhile
 
 
-def _started_since(since_ticks: int) -> Iterator[Process]:
+def _started_since(since_ticks: int) -> "Iterator[Process]":
     """Find the living processes that were started then or later, but for this one."""
     return (each for each in _living() if each.start_ticks >= since_ticks and each.pid != os.getpid())
 
 
-def _living() -> Iterator[Process]:
+def _living() -> "Iterator[Process]":
     if not HAS_PROC:
         return
     for name in os.listdir("/proc"):
@@ -239,7 +241,7 @@ def _read(path: str) -> bytes:
     except OSError:  # it ended meanwhile, or is not ours to look at
         return b""
     try:
-        return b"".join(iter(partial(os.read, descriptor, 1 << 12), b""))
+        return b"".join(iter(lambda: os.read(descriptor, 1 << 12), b""))
     except OSError:
         return b""
     finally:

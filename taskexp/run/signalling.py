@@ -1,9 +1,15 @@
 """Signalling: a signal to a group or to one process, and never to one that has taken the number of another."""
 
 import os
-import signal
 
 from taskexp.run.descendants import Process, is_alive
+
+TYPE_CHECKING = False  # as in `typing`, whose import alone takes its time
+
+if TYPE_CHECKING:
+    import signal
+else:  # the part of it in C, for the watchdog; see there
+    import _signal as signal
 
 HAS_PIDFD = hasattr(os, "pidfd_open")
 
