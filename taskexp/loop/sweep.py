@@ -262,7 +262,7 @@ class Sweep:
         if not run.claimed:
             run.transcript.write_said()
             self.tally.skip(run)
-        elif run.result is not None:
+        elif run.result is not None and run.transcript.waits_for_body:
             self.post(self.turnstile.notify)  # it has ended and waits for this before it writes its block
 
     def turn_to(self, run: Run) -> None:

@@ -8,6 +8,7 @@ from typing import TextIO
 from taskexp.plan.values import checked_text
 from taskexp.record.provenance import find_provenance
 from taskexp.words.errors import ArgumentTypeError, ArgumentValueError
+from taskexp.words.moment import local_now
 
 
 def create_log_fd(name: str, basedir: str | os.PathLike[str]) -> TextIO:
@@ -33,7 +34,7 @@ def create_log_fd(name: str, basedir: str | os.PathLike[str]) -> TextIO:
     folder = Path(basedir) / _checked_name(name)
     folder.mkdir(parents=True, exist_ok=True)
     while True:
-        now = datetime.now().astimezone()
+        now = local_now()
         path = folder / f"{now:%Y-%m-%d_%H-%M-%S-%f}.log"
         try:
             log = path.open("x", encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -11,8 +11,9 @@ from taskexp.run.descendants import MARKER, ProcessTable, ticks_now
 from taskexp.run.engine import Attempt
 from taskexp.run.process import Child, pinned
 from taskexp.run.room import is_spare
-from taskexp.run.spawn import Spawner, Start, driver_environ, start_error
+from taskexp.run.spawn import SYSTEM_ENCODING, Spawner, Start, driver_environ, start_error
 from taskexp.run.watchdog import Ward
+from taskexp.words.moment import local_now
 
 _MARKER = MARKER.encode()
 
@@ -62,7 +63,7 @@ class Launch:
             ends.append(stdin)
         for overlay in (command.env, self._attempt.environ):
             for name, value in overlay.items():
-                added[os.fsencode(name)] = os.fsencode(value)
+                added[name.encode(*SYSTEM_ENCODING)] = value.encode(*SYSTEM_ENCODING)
         environ = driver_environ()
         # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
         outer, own = added.get(_MARKER, environ.get(_MARKER)), self._ward.marker.encode()
@@ -82,7 +83,7 @@ class Launch:
         with self._starting:
             if start is None or self._is_called_off or self._is_killed:
                 return
-            self.start_time = datetime.now().astimezone()
+            self.start_time = local_now()
             self.started = self._clock.now()
             since_ticks = ticks_now()
             if self._attempt.cpus is None:

@@ -45,7 +45,7 @@ class Environment:
     def extended(self, added: Mapping[bytes, bytes]) -> Vector:
         """Return these variables and others, which come before those of the same name; it refers to this object."""
         texts = [b"%b=%b" % variable for variable in added.items()]
-        if any(name in self.variables for name in added):
+        if not self.variables.keys().isdisjoint(added):
             return _vector([*texts, *(b"%b=%b" % each for each in self.variables.items() if each[0] not in added)])
         number = len(self.variables)
         vector = (ctypes.c_char_p * (number + len(texts) + 1))()

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from taskexp.run.descendants import HAS_PROC, Process, ProcessTable, ticks_now
 from taskexp.run.signalling import open_pidfd, signal_group, signal_process
@@ -28,8 +29,7 @@ LOOK_SECONDS = 0.02
 """How often it is looked whether a child has exited, where neither a pidfd nor a thread can tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reaped:
+class Reaped(NamedTuple):
     """What wait4(2) said of a child; all None if somebody else took its status.
 
     `never_ran` is True for a child that a signal killed between its fork and its exec. Until it has a session

@@ -8,7 +8,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from taskexp.run.spawn import Spawner
 from taskexp.run.strand import Executor
 from taskexp.run.watch import Watch
 from taskexp.run.watchdog import Ward
+from taskexp.words.moment import local_now
 from taskexp.words.outcome import Ending, Status
 
 END_OF_PIPES_SECONDS = 0.05
@@ -319,7 +320,7 @@ class Supervision:
         return Ending(
             status,
             self._launch.start_time,
-            datetime.now().astimezone(),
+            local_now(),
             timedelta(seconds=self._ended - self._launch.started),
             returncode=returncode,
             error=error,

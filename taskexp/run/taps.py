@@ -12,6 +12,7 @@ from taskexp.run.lines import RawLines, split_lines
 from taskexp.run.outlet import Outlet
 from taskexp.run.spool import Spool
 from taskexp.run.strand import Strand
+from taskexp.words.moment import local_now
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
 STREAM_NAMES: tuple[StreamName, StreamName] = ("stdout", "stderr")
@@ -209,7 +210,7 @@ class CallbackTap:
 
     def push(self, stream: StreamName, data: str) -> None:
         """Take a block of lines."""
-        when = datetime.now().astimezone()
+        when = local_now()
         self.strand.put(lambda: self._call(split_lines(data), cast(IO[str], self._streams[stream]), when), len(data))
 
     def note(self, line: str) -> None:

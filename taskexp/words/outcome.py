@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from taskexp.words.moment import local_now
+
 
 class Status(StrEnum):
     """How a run ended.
@@ -54,13 +56,13 @@ class Ending:
     @classmethod
     def unstarted(cls, status: Status, error: str, host: str = "", worker: str = "") -> "Ending":
         """Make the record of a run that was never started: it took no time, now."""
-        now = datetime.now().astimezone()
+        now = local_now()
         return cls(status, now, now, timedelta(0), error=error, host=host, worker=worker)
 
     @classmethod
     def displaced(cls, error: str, start_time: datetime | None = None, host: str = "", worker: str = "") -> "Ending":
         """Make the record of a run whose machine or worker was lost, now; None is one that had not started."""
-        now = datetime.now().astimezone()
+        now = local_now()
         began = start_time or now
         return cls(
             Status.lost,

@@ -18,6 +18,7 @@ from taskexp.record.table import Cell, Sheet
 from taskexp.run.board import age_text
 from taskexp.run.cells import terminal_size
 from taskexp.words.counting import counted
+from taskexp.words.moment import local_now
 from taskexp.words.outcome import Status
 
 EXAMPLE = "  taskexp status runs --watch"
@@ -160,7 +161,7 @@ def _values(params: Mapping[str, object]) -> str:
 
 def _age(since: datetime) -> str:
     """Say how long ago something was."""
-    return age_text(max(0.0, (datetime.now().astimezone() - since).total_seconds()))
+    return age_text(max(0.0, (local_now() - since).total_seconds()))
 
 
 def _json(folder: Path, state: State) -> str:

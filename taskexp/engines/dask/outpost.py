@@ -10,7 +10,6 @@ import socket
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from taskexp.run.devices import GPUS
 from taskexp.run.engine import Attempt
 from taskexp.run.local import LocalEngine
 from taskexp.run.taps import StreamName
+from taskexp.words.moment import local_now
 from taskexp.words.outcome import Ending, Status
 from taskexp.words.version import __version__
 
@@ -123,7 +123,7 @@ class Outpost(WorkerPlugin):
             self._gpus = sorted([*self._gpus, *numbers])
 
     def _report_start(self, order: Order, pid: int) -> None:
-        now = datetime.now().astimezone().isoformat()
+        now = local_now().isoformat()
         name = str(self._worker.name)
         self._mails[order.topic].post(("started", order.number, now, pid, self._host, name))
 

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,6 +26,7 @@ from taskexp.run.identity import Identity
 from taskexp.run.orphans import stop_orphans
 from taskexp.words.counting import counted
 from taskexp.words.errors import JournalError
+from taskexp.words.moment import local_now
 from taskexp.words.outcome import RunResult, Status
 from taskexp.words.version import __version__
 
@@ -149,7 +149,7 @@ class Journal:
 
     def begin(self, ask: Ask, done: Done) -> None:
         """Record that an attempt is about to start; `done` is told the `Begun`."""
-        now = datetime.now().astimezone().isoformat()
+        now = local_now().isoformat()
         self._put(Entry(lambda connection: self._begin(connection, ask, now), partial(_open_log, done)))
 
     def end(self, begun: Begun, result: RunResult, pid: int | None, done: Done) -> None:
@@ -259,7 +259,7 @@ def _dead_drivers(connection: "sqlite3.Connection") -> Sequence[tuple[int, Ident
 
 def _end_attempts(connection: "sqlite3.Connection", driver: int, why: str) -> int:
     """Give the attempts of a driver that died an end, and count them; their runs have none."""
-    now = datetime.now().astimezone().isoformat()
+    now = local_now().isoformat()
     statement = (
         "UPDATE attempt SET status = ?, error = ?, end_time = ? WHERE driver = ? AND end_time IS NULL "
         "AND id > (SELECT first_attempt FROM driver WHERE id = ?)"
@@ -269,7 +269,7 @@ def _end_attempts(connection: "sqlite3.Connection", driver: int, why: str) -> in
 
 def _end_driver(connection: "sqlite3.Connection", driver: int) -> None:
     """Record that a driver has come to its end, unless the end of an attempt could not be recorded."""
-    now = datetime.now().astimezone().isoformat()
+    now = local_now().isoformat()
     statement = (
         "UPDATE driver SET end_time = ? WHERE id = ? AND NOT EXISTS "
         "(SELECT 1 FROM attempt WHERE attempt.id > first_attempt AND attempt.end_time IS NULL)"
@@ -278,7 +278,7 @@ def _end_driver(connection: "sqlite3.Connection", driver: int) -> None:
 
 
 def _begin_driver(connection: "sqlite3.Connection", provenance: Provenance) -> int:
-    now = datetime.now().astimezone().isoformat()
+    now = local_now().isoformat()
     facts = asdict(provenance)
     row: dict[str, Any] = {**facts.pop("driver"), **facts, "start_time": now, "taskexp": __version__}
     row |= {name: _encode(row[name]) for name in ("script", "arguments", "cwd")}

@@ -12,12 +12,12 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 
 from taskexp.record.plainfile import open_plain
 from taskexp.run.identity import Identity, own_identity
 from taskexp.words.errors import JournalError
+from taskexp.words.moment import local_now
 
 FILE_NAME = "driver.lock"
 
@@ -52,7 +52,7 @@ class Lock:
         self._path = folder / FILE_NAME
         self._descriptor = self._acquire()
         try:
-            holder = Holder(own_identity(), datetime.now().astimezone().isoformat(timespec="seconds"))
+            holder = Holder(own_identity(), local_now().isoformat(timespec="seconds"))
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, json.dumps(asdict(holder)).encode(), 0)
         except BaseException:

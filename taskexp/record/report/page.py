@@ -10,11 +10,11 @@ import html
 import json
 import pkgutil
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from string import Template
 
 from taskexp.words.errors import MissingExtraError
+from taskexp.words.moment import local_now
 from taskexp.words.version import __version__
 
 COMMON_SCRIPTS = ("values.js", "theme.js", "runs.js", "table.js", "figures.js", "plots.js", "report.js")
@@ -42,7 +42,7 @@ def make_page(title: str, content: Mapping[str, object], scripts: Sequence[str],
         title=html.escape(title),
         version=__version__,
         style=_asset("page.css"),
-        made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}",
+        made=f"{local_now():%Y-%m-%d %H:%M:%S %z}",
         content=embedded(content),
         plotly=plotly,
         script=script,
