@@ -11,7 +11,6 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from uuid import uuid4
 
 import anyio
@@ -21,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskexp import RunResult, Status, Task, open_results
-from taskexp.run import launch, signalling, supervision
+from taskexp.run import signalling
 from taskexp.run.descendants import HAS_PROC, Process, ProcessTable
+from taskexp.words import moment
 
 pytestmark = pytest.mark.skipif(not HAS_PROC, reason="survivors are looked up in /proc")
 
@@ -717,28 +717,16 @@ def test_a_program_can_open_its_standard_streams_again():
 # ---- clocks
 
 
-class Clock(datetime):
-    """A wall clock that is set by hand."""
-
-    reading = 1e9
-
-    @classmethod
-    def now(cls, tz=None):
-        return datetime.fromtimestamp(cls.reading, tz)
-
-
 @pytest.fixture
 def run_while_the_clock_is_set(monkeypatch, tmp_path):
     """Run a program for a moment, during which the wall clock is set to another time."""
 
     def run(before, after, **options):
         def set_clock(*_):
-            Clock.reading = after
+            monkeypatch.setattr(moment, "wall_clock", lambda: after)
             (tmp_path / "go").touch()
 
-        for module in (launch, supervision):
-            monkeypatch.setattr(module, "datetime", Clock)
-        monkeypatch.setattr(Clock, "reading", before)
+        monkeypatch.setattr(moment, "wall_clock", lambda: before)
         program = f"echo begun; while [ ! -e {tmp_path / 'go'} ]; do sleep 0.01; done"
         (result,) = Task(["sh", "-c", program]).run(use_tqdm=False, ostreams=[], on_verbose=set_clock, **options)
         assert result.status is Status.succeeded

@@ -1,21 +1,22 @@
 """Moment: the time of day, as this machine's clock on the wall has it."""
 
-import time
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, timezone, tzinfo
+from time import time as wall_clock
 
-ZONE_SECONDS = 1.0
-"""How long the offset from UTC is taken to be what it was. To ask the system for it each time took 4 % of the time of
-a sweep of short runs. Whatever the offset, the moment is the right one."""
-
-_zone: tzinfo = UTC
-_asked_at = float("-inf")
+_zone_of_second: tuple[int, tzinfo] = (-1, timezone.utc)
+"""A second, and the offset from UTC in it."""
 
 
 def local_now() -> datetime:
-    """Tell the time of day, with its offset from UTC."""
-    global _zone, _asked_at
-    clock = time.monotonic()
-    if clock - _asked_at >= ZONE_SECONDS:
-        _zone = datetime.now().astimezone().tzinfo or UTC
-        _asked_at = clock
-    return datetime.now(_zone)
+    """Tell the time of day, with its offset from UTC.
+
+    The offset is looked up once a second, for it changes with none but a whole one; to look it up each time took 4 %
+    of the time of a sweep of short runs.
+    """
+    global _zone_of_second
+    reading = wall_clock()
+    second, zone = _zone_of_second
+    if int(reading) != second:
+        zone = datetime.fromtimestamp(reading).astimezone().tzinfo or timezone.utc
+        _zone_of_second = int(reading), zone
+    return datetime.fromtimestamp(reading, zone)
