@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 from conftest import alive, eventually, run_script
 
-from taskexp import JournalError, Task, TaskExpError, open_results
+from taskexp import JournalError, Status, Task, TaskExpError, open_results
+from taskexp.loop import answer
 from taskexp.record.journal import database, lock
 from taskexp.record.journal import journal as journal_module
 from taskexp.record.journal.database import make, migrate
@@ -443,6 +444,37 @@ def test_a_program_that_holds_the_journal_for_a_while_holds_up_no_timeout(tmp_pa
     assert held == [0]
     assert [str(result.status) for result in results] == ["timed_out", "succeeded"]
     assert statuses(folder, attempts=True) == ["timed_out", "succeeded"]
+
+
+@pytest.mark.anyio
+async def test_a_run_that_waits_for_a_journal_is_stopped_before_another_program_lets_go(tmp_path: Path, monkeypatch):
+    folder, waits = tmp_path / "j", asyncio.Event()
+    arrival = answer.Answer._arrival
+
+    async def signalling(self: answer.Answer) -> None:
+        waits.set()
+        await arrival(self)
+
+    monkeypatch.setattr(answer, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(answer.Answer, "_arrival", signalling)
+    loop = Task("true").repeat(2).executable_loop(use_tqdm=False, journal=folder, max_workers=2)
+    executables = aiter(loop)
+    assert (await (await anext(executables)).execute(ostreams=[])).status is Status.succeeded
+    second = await anext(executables)
+    with connected(folder, timeout=SECONDS) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        waits.clear()
+        execution = asyncio.create_task(second.execute(ostreams=[]))
+        await asyncio.wait_for(waits.wait(), SECONDS)
+        execution.cancel()
+        async with asyncio.timeout(database.BUSY_SECONDS / 2):  # the writer itself waits for so long, and twice that
+            with pytest.raises(asyncio.CancelledError):
+                await execution
+        connection.execute("ROLLBACK")
+    await loop.aclose()
+    assert second.result.status is Status.interrupted
+    assert "the journal does not answer" in second.result.error
+    assert statuses(folder)[0] == "succeeded"
 
 
 def read_ends(folder: Path) -> int:

@@ -125,6 +125,7 @@ class Performer:
     def stop(self, run: Run) -> None:
         """End the attempt of a run that may have one, and start none if it has not begun."""
         run.unwanted = True
+        self._recorder.look_again()
         if run.attempt is not None:
             self._engine.stop(run.attempt)
 
