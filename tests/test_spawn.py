@@ -15,7 +15,7 @@ from conftest import run_script
 
 from taskexp import RunResult, Task
 from taskexp.plan.command import Command
-from taskexp.run import local, spawn, watch
+from taskexp.run import spawn, watch
 from taskexp.run.engine import Attempt, Limits
 from taskexp.run.local import LocalEngine
 from taskexp.run.output import RunOutput
@@ -37,7 +37,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(spawn.PreparedStart, "start", refuse)
     else:
         monkeypatch.setattr(spawn.subprocess, "Popen", refuse)
-        monkeypatch.setattr(local, "SLOW_START_SECONDS", -1.0 if request.param == "posix_spawn aside" else 60.0)
+        monkeypatch.setattr(LocalEngine, "_is_idle", lambda _: request.param != "posix_spawn aside")
 
 
 def output_of(task: Task) -> list[str]:
@@ -189,7 +189,6 @@ def test_a_run_that_is_ended_while_it_is_being_started_leaves_no_process(
         first = asyncio.create_task(engine.run(beside, output))
         await asyncio.sleep(0)
         monkeypatch.setattr(spawn.PreparedStart, "start", start_and_wait)
-        monkeypatch.setattr(local, "SLOW_START_SECONDS", -1.0)
         attempt = Attempt(Command(("sleep", "1000")), limits)
         second = asyncio.create_task(engine.run(attempt, output))
         assert await asyncio.to_thread(began.wait, 30)

@@ -1,10 +1,11 @@
 """Answer: what the journal's threads say, for the event loop to wait for."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
+from taskexp.run.doorbell import Doorbell
 from taskexp.words.errors import JournalError
 
 PATIENCE_SECONDS = 10.0
@@ -20,13 +21,14 @@ class Bell:
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
-        self._struck: deque[asyncio.Future[None]] = deque()
-        self._is_struck = False
-        """Whether the loop knows that there are some."""
+        self._doorbell: Doorbell | None = None
 
     def hang(self) -> "asyncio.Future[None]":
         """Return a future that is done when it is struck, or when all are to look again; loop."""
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._doorbell is None or self._doorbell.loop is not loop:
+            self._doorbell = Doorbell(loop)
+        future = loop.create_future()
         self._waiting.add(future)
         return future
 
@@ -36,21 +38,14 @@ class Bell:
 
     def strike(self, future: "asyncio.Future[None]") -> None:
         """Wake who waits for a future; any thread."""
-        self._struck.append(future)
-        if not self._is_struck:
-            self._is_struck = True
+        if self._doorbell is not None and self._doorbell.loop is future.get_loop():
             with suppress(RuntimeError):  # the event loop has closed: nobody waits any more
-                future.get_loop().call_soon_threadsafe(self._wake_struck)
+                self._doorbell.ring(partial(_settle, future))
 
     def wake_all(self) -> None:
         """Have all look again whether they are in a hurry; loop."""
         for future in self._waiting:
             _settle(future)
-
-    def _wake_struck(self) -> None:
-        self._is_struck = False  # first: who strikes from now on rings again
-        while self._struck:
-            _settle(self._struck.popleft())
 
 
 class Answer:

@@ -223,7 +223,6 @@ class Recorder:
         """Take the journal that was opened."""
         self._opening = None
         self._journal = opening.result()
-        self._bell = Bell()  # the one that was there may hang on an event loop that has closed
         return self._journal
 
     def _fail(self, error: JournalError) -> None:

@@ -33,13 +33,10 @@ SHORTAGE_PAUSE_SECONDS = 0.5
 SHORTAGE_PATIENCE_SECONDS = 60.0
 """How long it tries while no other of ours runs, whose end could make room."""
 
-SLOW_START_SECONDS = 0.0005
-"""A start that takes longer is left to a thread. On a machine with idle CPUs it takes 0.15 ms, and to hand it to a
-thread and back costs as much CPU time; on a busy one it takes ms, and threads made twice the runs of a loop that waits
-for each (8 workers at /bin/true, 2 CPUs)."""
-
 SPAWNERS = 2
-"""How many such threads there are."""
+"""How many threads there are that start runs, where others go on: a start takes 0.15 ms on a machine with idle CPUs
+and many times that on a busy one, and threads made twice the runs of a loop that waits for each (8 workers at
+/bin/true, 2 CPUs). More of them made no more."""
 
 
 class LocalEngine:
@@ -130,12 +127,12 @@ class LocalEngine:
 
     async def _start_and_supervise(self, supervision: Supervision, attempt: Attempt) -> Ending | None:
         """See a run from its start to its end; None if it was stopped before. Raises StartError."""
-        is_waited_for = not self._supervisions or self._spawner.usual_seconds <= SLOW_START_SECONDS
+        is_alone = self._is_idle()
         self._supervisions[attempt] = supervision
         try:
             stdin = self._stdin_of(attempt.command)
             supervision.prepare(self._spawner, stdin, closes_stdin=stdin != self._null)
-            if is_waited_for:
+            if is_alone:
                 supervision.start()
             else:
                 supervision.start_aside(self._spawners)
@@ -145,6 +142,10 @@ class LocalEngine:
             del self._supervisions[attempt]
             if self._turns and supervision.has_started:
                 self._turns.popleft().set()
+
+    def _is_idle(self) -> bool:
+        """Tell whether no run goes on: then the event loop may as well wait for a start."""
+        return not self._supervisions
 
     def stop(self, attempt: Attempt) -> None:
         """End a run gracefully; see `Engine.stop`."""

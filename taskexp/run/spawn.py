@@ -9,7 +9,6 @@ import errno
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -65,8 +64,6 @@ class Spawner:
         self._posix_spawn = _posix_spawn()
         self._environment = Environment({})
         """The driver's, as it was lately."""
-        self.usual_seconds = 0.0
-        """How long a start takes lately: the system lets the driver go on when the program has begun."""
 
     def spawn(self, command: Command, environ: Mapping[bytes, bytes], streams: tuple[int, int, int]) -> Spawned:
         """Start a command in an environment, with descriptors for stdin, stdout and stderr. Raises StartError."""
@@ -91,7 +88,7 @@ class Spawner:
         if self._posix_spawn is not None and min(streams) > 2:
             with suppress(OSError):  # Popen meets the same and says it; or it can do it
                 prepared = self._prepared(self._posix_spawn, command, environ, added, streams)
-        return Start(self, prepared, partial(_by_popen, command, environ, added, streams))
+        return Start(prepared, partial(_by_popen, command, environ, added, streams))
 
     def _prepared(
         self,
@@ -135,25 +132,21 @@ class Start:
     """A command that is about to be started.
 
     Args:
-        spawner: learns how long it took.
         prepared: the quick way, where there is one.
         otherwise: the other way.
     """
 
-    __slots__ = ("_otherwise", "_prepared", "_spawner")
+    __slots__ = ("_otherwise", "_prepared")
 
-    def __init__(self, spawner: Spawner, prepared: PreparedStart | None, otherwise: Callable[[], Spawned]) -> None:
-        self._spawner = spawner
+    def __init__(self, prepared: PreparedStart | None, otherwise: Callable[[], Spawned]) -> None:
         self._prepared = prepared
         self._otherwise = otherwise
 
     def start(self) -> Spawned:
         """Start it; any thread. Raises StartError if the system could not."""
         if self._prepared is not None:
-            began = time.monotonic()
             with suppress(OSError):  # Popen meets the same and says it
                 pid = self._prepared.start()
-                self._spawner.usual_seconds += (time.monotonic() - began - self._spawner.usual_seconds) / 8
                 return Spawned(pid, idle_faults=2)  # it has a stack: one fault, seen in 690 of 690 that were struck
         return self._otherwise()
 

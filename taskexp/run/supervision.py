@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
+from functools import partial
 from typing import TypeVar
 
 from taskexp.run.clock import Clock
@@ -101,7 +102,7 @@ class Supervision:
         except BaseException as error:
             failure = error
         try:
-            self._loop.call_soon_threadsafe(self._end_start, failure)
+            self._watch.doorbell.ring(partial(self._end_start, failure))
         except RuntimeError:  # the loop has closed: nobody will see to the run
             self.destroy()
 

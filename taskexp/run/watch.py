@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from taskexp.run.alarm import Alarm
 from taskexp.run.clock import Clock
+from taskexp.run.doorbell import Doorbell
 
 Callback: TypeAlias = Callable[[], object]
 
@@ -33,6 +34,7 @@ class Watch:
     def __init__(self, clock: Clock) -> None:
         self.loop = asyncio.get_running_loop()
         self.alarm = Alarm(self.loop, clock)
+        self.doorbell = Doorbell(self.loop)
         self._callbacks: dict[int, Callback] = {}
         self._epoll: select.epoll | None = None
 

@@ -1,9 +1,9 @@
 """Moment: the time of day, as this machine's clock on the wall has it."""
 
-from datetime import datetime, timezone, tzinfo
+from datetime import UTC, datetime, tzinfo
 from time import time as wall_clock
 
-_zone_of_second: tuple[int, tzinfo] = (-1, timezone.utc)
+_zone_of_second: tuple[int, tzinfo] = (-1, UTC)
 """A second, and the offset from UTC in it."""
 
 
@@ -17,6 +17,6 @@ def local_now() -> datetime:
     reading = wall_clock()
     second, zone = _zone_of_second
     if int(reading) != second:
-        zone = datetime.fromtimestamp(reading).astimezone().tzinfo or timezone.utc
+        zone = datetime.fromtimestamp(reading).astimezone().tzinfo or UTC
         _zone_of_second = int(reading), zone
     return datetime.fromtimestamp(reading, zone)
