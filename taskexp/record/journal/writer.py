@@ -152,6 +152,7 @@ class Writer:
 
     def __init__(self, path: Path, *, gathers: bool) -> None:
         self._path = path
+        self._path_text = str(path)
         self._lock = threading.Lock()
         self._condition = threading.Condition(self._lock)
         self._entries: deque[Entry] = deque()
@@ -321,12 +322,12 @@ class Writer:
             self._is_quick = is_write_ahead(self._connection)
             self._connection.execute(f"PRAGMA synchronous={'NORMAL' if self._is_quick else 'FULL'}")
             self._connection.execute("PRAGMA wal_autocheckpoint=0")
-            self._place = _place_of(self._path)
+            self._place = _place_of(self._path_text)
         return self._connection
 
     def _check_place(self) -> None:
         """Notice that the file was deleted or replaced: sqlite would go on writing to what nobody sees."""
-        if self._place is not None and _place_of(self._path) != self._place:
+        if self._place is not None and _place_of(self._path_text) != self._place:
             raise JournalError(
                 f"{self._path}: the journal was deleted or replaced while the sweep ran; put it back and start again"
             )
@@ -340,7 +341,7 @@ def _to_disk(descriptor: int) -> None:
         os.fdatasync(descriptor)
 
 
-def _place_of(path: Path) -> tuple[int, int] | None:
+def _place_of(path: str) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
     except FileNotFoundError:
