@@ -12,8 +12,8 @@ PATIENCE_SECONDS = 10.0
 """How long a journal that does not answer is waited for once the sweep is being stopped."""
 
 
-class Bell:
-    """Wakes those who wait on an event loop for answers, all at once whose answers have come.
+class WaitingRoom:
+    """Those who wait on an event loop for answers, woken all at once whose answers have come.
 
     To wake the loop for each of them, and to have each look now and then whether it is in a hurry, took 3 % of the time
     of a sweep of short runs.
@@ -23,8 +23,8 @@ class Bell:
         self._waiting: set[asyncio.Future[None]] = set()
         self._doorbell: Doorbell | None = None
 
-    def hang(self) -> "asyncio.Future[None]":
-        """Return a future that is done when it is struck, or when all are to look again; loop."""
+    def enter(self) -> "asyncio.Future[None]":
+        """Return a future that is done when it is called, or all are; loop."""
         loop = asyncio.get_running_loop()
         if self._doorbell is None or self._doorbell.loop is not loop:
             self._doorbell = Doorbell(loop)
@@ -32,17 +32,17 @@ class Bell:
         self._waiting.add(future)
         return future
 
-    def take_down(self, future: "asyncio.Future[None]") -> None:
+    def leave(self, future: "asyncio.Future[None]") -> None:
         """Forget a future; loop."""
         self._waiting.discard(future)
 
-    def strike(self, future: "asyncio.Future[None]") -> None:
+    def call(self, future: "asyncio.Future[None]") -> None:
         """Wake who waits for a future; any thread."""
         if self._doorbell is not None and self._doorbell.loop is future.get_loop():
             with suppress(RuntimeError):  # the event loop has closed: nobody waits any more
                 self._doorbell.ring(partial(_settle, future))
 
-    def wake_all(self) -> None:
+    def call_all(self) -> None:
         """Have all look again whether they are in a hurry; loop."""
         for future in self._waiting:
             _settle(future)
@@ -52,11 +52,11 @@ class Answer:
     """One answer, on its way from a thread to the event loop.
 
     Args:
-        bell: wakes who waits for it.
+        room: where it is waited for.
     """
 
-    def __init__(self, bell: Bell) -> None:
-        self._bell = bell
+    def __init__(self, room: WaitingRoom) -> None:
+        self._room = room
         self._outcome: tuple[object, JournalError | None] | None = None
         self._future: asyncio.Future[None] | None = None
         self._disposals: list[Callable[[object], object]] = []
@@ -68,7 +68,7 @@ class Answer:
         self._outcome = (value, error)
         self._dispose()
         if (future := self._future) is not None:
-            self._bell.strike(future)
+            self._room.call(future)
 
     def dispose(self, act: Callable[[object], object]) -> None:
         """Leave the value, if one comes or has come, to somebody else: nobody will take it."""
@@ -84,7 +84,7 @@ class Answer:
         """Wait for the answer, in a hurry for `PATIENCE_SECONDS` at the most.
 
         Args:
-            hurried: tells whether the sweep is being stopped; the bell wakes all when that changes.
+            hurried: tells whether the sweep is being stopped; all in the room are called when that changes.
 
         Raises:
             JournalError: that is the answer, or there is none.
@@ -105,12 +105,12 @@ class Answer:
 
     async def _arrival(self) -> None:
         """Wait until the answer comes, or something else is to be looked at."""
-        self._future = future = self._bell.hang()
+        self._future = future = self._room.enter()
         try:
             if self._outcome is None:  # else it came before it could see the future
                 await future
         finally:
-            self._bell.take_down(future)
+            self._room.leave(future)
 
 
 def _settle(future: "asyncio.Future[None]") -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from taskexp.loop.answer import Answer, Bell
+from taskexp.loop.answer import Answer, WaitingRoom
 from taskexp.loop.options import LoopOptions
 from taskexp.loop.run import Run
 from taskexp.loop.turnstile import SIGNAL_POLL_SECONDS
@@ -85,7 +85,7 @@ class Recorder:
         self._search = search
         self._tell_failure = failed
         self._journal: Journal | None = None
-        self._bell = Bell()
+        self._room = WaitingRoom()
         self._opening: Future[Journal] | None = None
         """The journal on its way, in a thread of its own: whoever waits for it may give up at any moment."""
 
@@ -158,7 +158,7 @@ class Recorder:
             run.attempt_number = run.tries
             return Record(None, None, metrics)
         journal = self._journal or await self._open_again()
-        answer = Answer(self._bell)
+        answer = Answer(self._room)
         journal.begin(_ask(run, slot, devices), answer.arrive)
         try:
             begun = cast(Begun, await self._answered(answer, hurried))
@@ -178,7 +178,7 @@ class Recorder:
             result = replace(result, error=_hidden(run, result.error))
         if result.worker:
             result = replace(result, devices=_displayed(result.devices, run.point.secrets))
-        answer = Answer(self._bell)
+        answer = Answer(self._room)
         journal.end(record.begun, result, record.pid, answer.arrive)
         try:
             await self._answered(answer, hurried)
@@ -187,7 +187,7 @@ class Recorder:
 
     def look_again(self) -> None:
         """Have those who wait for the journal look whether they are in a hurry now."""
-        self._bell.wake_all()
+        self._room.call_all()
 
     # ---- the rest
 
