@@ -1,7 +1,9 @@
 """Question: what does it cost to bring the output of children that print at once into one log, each run as one block?
 
 Eight children (`dd` of a file of lines, in blocks as large as a pipe) print as fast as they can. Beside the seconds
-the table tells how many blocks the log has, where one per child is right, and how many of its lines are torn.
+the table tells how many blocks the log has, where one per child is right, and how many of its lines are torn. What is
+too long for memory goes to a temporary file and from there into the log; the floor is a thread per child that does
+these system calls and nothing else.
 
     python benchmarks/grouped.py [--megabytes 10] [--workers 8] [--rounds 5] [--folder FOLDER]
 
@@ -43,7 +45,8 @@ def main() -> None:
             "GNU parallel": lambda: run([parallel.path, "-j", at_once, *COMMAND], paths, log),
             'TaskExp, open(log, "w")': lambda: taskexp(paths, log, "w"),
             'TaskExp, open(log, "wb")': lambda: taskexp(paths, log, "wb"),
-            "ThreadPoolExecutor + subprocess.run": lambda: thread_pool(paths, log),
+            "system calls alone, in threads": lambda: thread_pool(paths, log, by_file),
+            "ThreadPoolExecutor + subprocess.run": lambda: thread_pool(paths, log, in_memory),
             "xargs": lambda: run([xargs.path, "-P", at_once, "-I{}", *COMMAND], paths, log),
         }
         looks: dict[str, tuple[int, int]] = {}
@@ -93,17 +96,36 @@ def taskexp(paths: list[str], log: str, mode: str) -> None:
         Task(COMMAND[:-1]).arg("if=", paths).run(max_workers=len(paths), ostreams=[file], use_tqdm=False)
 
 
-def thread_pool(paths: list[str], log: str) -> None:
-    """Keep the whole output of each child in memory, then write it."""
+def thread_pool(paths: list[str], log: str, one: Callable[[list[str], int, threading.Lock], None]) -> None:
     lock = threading.Lock()
-
-    def one(path: str) -> None:
-        output = subprocess.run([*COMMAND[:-1], f"if={path}"], capture_output=True).stdout
-        with lock:
-            file.write(output)
-
     with open(log, "wb") as file, ThreadPoolExecutor(len(paths)) as pool:
-        list(pool.map(one, paths))
+        list(pool.map(lambda path: one([*COMMAND[:-1], f"if={path}"], file.fileno(), lock), paths))
+
+
+def in_memory(command: list[str], log: int, lock: threading.Lock) -> None:
+    """Keep the whole output of a child in memory, then write it."""
+    output = subprocess.run(command, capture_output=True).stdout
+    with lock:
+        write_all(log, output)
+
+
+def by_file(command: list[str], log: int, lock: threading.Lock) -> None:
+    """Keep the output of a child in a temporary file, then copy it."""
+    with tempfile.TemporaryFile(buffering=0) as kept:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as child:
+            while chunk := os.read(child.stdout.fileno(), 1 << 16):
+                write_all(kept.fileno(), chunk)
+        offset = 0
+        with lock:
+            while chunk := os.pread(kept.fileno(), 1 << 17, offset):
+                write_all(log, chunk)
+                offset += len(chunk)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def run(command: list[str], paths: list[str], log: str) -> None:

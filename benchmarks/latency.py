@@ -1,11 +1,15 @@
 """Question: how long is it from a child's write of a line to the call of `on_verbose`?
 
 The child writes the time once a millisecond; the ratio is to a thread that reads the pipe of such a child itself.
+A callback that may take its time cannot be called in the thread of the event loop, so the floor is such a loop that
+reads the pipe and hands what it read to another thread: two threads are woken for each line, one behind the other.
 
     python benchmarks/latency.py [--lines 1000] [--rounds 7]
 """
 
+import asyncio
 import os
+import queue
 import statistics
 import subprocess
 import sys
@@ -32,7 +36,12 @@ def main() -> None:
     print(machine())
     print(f"{options.lines} lines, one a millisecond, medians of {options.rounds} rounds in turn, in microseconds")
     command = [sys.executable, "-c", CHILD, str(options.lines)]
-    ways = {BASE: read_in_thread, "TaskExp, one at a time": one_at_a_time, "TaskExp, in parallel": in_parallel}
+    ways = {
+        BASE: read_in_thread,
+        "event loop and a thread": read_on_loop,
+        "TaskExp, one at a time": one_at_a_time,
+        "TaskExp, in parallel": in_parallel,
+    }
     measured, _ = in_turn({name: partial(percentiles, way, command) for name, way in ways.items()}, options.rounds)
     rows: list[list[str]] = []
     for name, rounds in measured.items():
@@ -58,6 +67,31 @@ def read_in_thread(command: list[str], lags: list[float]) -> None:
         reader = threading.Thread(target=read_lines, args=(child.stdout.fileno(), lags))
         reader.start()
         reader.join()
+
+
+def read_on_loop(command: list[str], lags: list[float]) -> None:
+    chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    loop = threading.Thread(target=lambda: asyncio.run(read_to_queue(command, chunks)))
+    loop.start()
+    while chunk := chunks.get():
+        lags.extend(map(lag_microseconds, chunk.splitlines()))
+    loop.join()
+
+
+async def read_to_queue(command: list[str], chunks: "queue.SimpleQueue[bytes]") -> None:
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as child:
+        descriptor = child.stdout.fileno()
+
+        def read() -> None:
+            chunk = os.read(descriptor, 65536)
+            chunks.put(chunk)
+            if not chunk:
+                loop.remove_reader(descriptor)
+                over.set()
+
+        loop.add_reader(descriptor, read)
+        await over.wait()
 
 
 def read_lines(descriptor: int, lags: list[float]) -> None:
