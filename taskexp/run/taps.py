@@ -217,11 +217,12 @@ class CallbackTap:
         """Nothing: the user's function gets the lines of the run alone."""
 
     def _call(self, lines: list[str], stream: IO[str], when: datetime) -> None:
-        for line in lines:
-            if self._escaped:
-                return
+        function, waiting = self._function, iter(lines)
+        while not self._escaped:
             try:
-                self._function(line, stream, when)
+                for line in waiting:
+                    function(line, stream, when)
+                return
             except Exception:  # the user's code decides no run's fate
                 self._tell_failure()
             except BaseException as error:
