@@ -12,7 +12,7 @@ from typing import IO
 
 from taskexp.run.strand import Executor, Strand
 
-MEMORY_BYTES = 1 << 18
+MEMORY_BYTES = 1 << 17
 """How much of a run stays in memory."""
 
 MEMORY_CHUNKS = 1000
