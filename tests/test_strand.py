@@ -1,9 +1,12 @@
 """The threads that the user's streams and callbacks are served by."""
 
+import os
 import threading
 
 import pytest
 
+from taskexp.run import spool
+from taskexp.run.spool import Spool
 from taskexp.run.strand import HIGH_BYTES, Strand, ThreadPool
 
 
@@ -72,3 +75,27 @@ def test_jobs_run_all_the_same_when_the_system_gives_no_thread(monkeypatch: pyte
         strand.put(lambda number=number: done.append(number))
     pool.close()
     assert done == [0, 1, 2]
+
+
+@pytest.mark.parametrize("size", [1, 700, 65_536])
+@pytest.mark.parametrize("is_partial", [False, True], ids=["whole", "partial"])
+def test_what_is_spooled_comes_back_in_order_though_the_disk_takes_it_in_parts(
+    size: int, is_partial: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_some(descriptor: int, chunks: list[bytes]) -> int:
+        data = b"".join(chunks)
+        writes.append(len(data))
+        return os.write(descriptor, data[: len(data) // 2 + 1] if is_partial else data)
+
+    writes: list[int] = []
+    monkeypatch.setattr(spool.os, "writev", write_some)
+    pool = ThreadPool("test")
+    kept = Spool(pool)
+    chunks = [bytes([number % 251]) * size for number in range(3 * spool.MEMORY_CHUNKS if size < 65_536 else 20)]
+    for chunk in chunks:
+        kept.push(chunk)
+    kept.strand.perform(lambda: None)
+    assert b"".join(kept.chunks()) == b"".join(chunks)
+    assert len(writes) > 1
+    kept.close()
+    pool.close()

@@ -15,8 +15,7 @@ PATIENCE_SECONDS = 10.0
 class WaitingRoom:
     """Those who wait on an event loop for answers, woken all at once whose answers have come.
 
-    To wake the loop for each of them, and to have each look now and then whether it is in a hurry, took 3 % of the time
-    of a sweep of short runs.
+    So the loop is not woken for each of them, and none needs a timer of its own to look whether it is in a hurry.
     """
 
     def __init__(self) -> None:

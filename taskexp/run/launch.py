@@ -11,7 +11,7 @@ from taskexp.run.descendants import MARKER, ProcessTable, ticks_now
 from taskexp.run.engine import Attempt
 from taskexp.run.process import Child, pinned
 from taskexp.run.room import is_spare
-from taskexp.run.spawn import SYSTEM_ENCODING, Spawner, Start, driver_environ, start_error
+from taskexp.run.spawn import Spawner, Start, driver_environ, start_error
 from taskexp.run.watchdog import Ward
 from taskexp.words.moment import local_now
 
@@ -63,7 +63,7 @@ class Launch:
             ends.append(stdin)
         for overlay in (command.env, self._attempt.environ):
             for name, value in overlay.items():
-                added[name.encode(*SYSTEM_ENCODING)] = value.encode(*SYSTEM_ENCODING)
+                added[os.fsencode(name)] = os.fsencode(value)
         environ = driver_environ()
         # A run inside a run carries both markers, so that stopping the outer one finds the inner one's processes.
         outer, own = added.get(_MARKER, environ.get(_MARKER)), self._ward.marker.encode()

@@ -19,9 +19,6 @@ from taskexp.run.descendants import HAS_PROC
 from taskexp.run.diagnosis import why_not_started
 from taskexp.run.posix_spawn import Environment, PosixSpawn, PreparedStart
 
-SYSTEM_ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
-"""How words and variables are written for the system, as `os.fsencode` does, which takes three times as long."""
-
 Helper: TypeAlias = "subprocess.Popen[bytes]"
 """A process of our own, beside those of the runs."""
 
@@ -98,7 +95,7 @@ class Spawner:
         added: Mapping[bytes, bytes],
         streams: tuple[int, int, int],
     ) -> PreparedStart | None:
-        argv = [word.encode(*SYSTEM_ENCODING) for word in command.argv]
+        argv = [os.fsencode(word) for word in command.argv]
         program = self._find(argv[0], added.get(b"PATH", environ.get(b"PATH")))
         if program is None:
             return None
